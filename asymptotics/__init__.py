@@ -1,0 +1,26 @@
+"""High-dimensional asymptotics of feature learning in two-layer networks.
+
+Problem -> ``solve()`` -> Prediction: state a problem (``GiantStep(activation="tanh", ...)``), solve it on a whole grid
+of parameters at once, and read the observables as arrays or as a labelled dataset.
+"""
+
+from .errors import AccuracyWarning, ParameterError
+from .gaussian import Nonlinearity, nonlinearity
+from .problem import Prediction, Problem, check, grid
+from .theories import THEORIES, GiantStep, SpikedRandomFeatures
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "THEORIES",
+    "AccuracyWarning",
+    "GiantStep",
+    "Nonlinearity",
+    "ParameterError",
+    "Prediction",
+    "Problem",
+    "SpikedRandomFeatures",
+    "check",
+    "grid",
+    "nonlinearity",
+]

@@ -1,0 +1,101 @@
+"""Predictions as labelled datasets, and parameters as plain data."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .parameters import is_labelled
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .problem import Prediction, Problem
+
+
+def plain(value: Any) -> Any:
+    """A parameter value as JSON data: numbers, lists, strings; labelled arrays as {"dims", "values"[, "coords"]}."""
+    if is_labelled(value):
+        data = {"dims": list(value.dims), "values": numbers_as_json(value.values.tolist())}
+        coords = {dim: value.coords[dim].values.tolist() for dim in value.dims if dim in value.coords}
+        if coords and (list(coords) != list(value.dims) or value.name not in coords
+                       or not np.array_equal(coords[value.name], value.values)):
+            data["coords"] = coords
+        return data
+    if isinstance(value, np.ndarray):
+        return numbers_as_json(value.tolist())
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return numbers_as_json(value) if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def plain_parameters(problem: Problem) -> dict[str, Any]:
+    """All parameters of a problem, defaults included, as JSON data."""
+    return {name: plain(getattr(problem, name)) for name in problem.parameters}
+
+
+def observables_as_json(prediction: Prediction) -> dict[str, Any]:
+    """Observables as nested lists of JSON numbers."""
+    return {name: numbers_as_json(np.asarray(value).tolist()) for name, value in prediction.values.items()}
+
+
+def numbers_as_json(value: Any) -> Any:
+    """NaN as null, infinities as "inf" and "-inf": JSON has none of them."""
+    if isinstance(value, list):
+        return [numbers_as_json(item) for item in value]
+    if not isinstance(value, float) or math.isfinite(value):
+        return value
+    return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
+
+
+def to_dataset(prediction: Prediction) -> xr.Dataset:
+    """See `Prediction.to_dataset`."""
+    import xarray as xr
+
+    from . import __version__
+
+    problem = prediction.problem
+    attributes = {
+        "theory": problem.slug,
+        "version": __version__,
+        "parameters": json.dumps(plain_parameters(problem)),
+    }
+    return xr.Dataset(variables(prediction), coords=coordinates(problem), attrs=attributes)
+
+
+def variables(prediction: Prediction) -> dict[str, tuple]:
+    """Observables, `converged` and `residual` as (axes, values, attributes)."""
+    dims = prediction.problem.dims
+    arrays: dict[str, tuple] = {}
+    for name, value in prediction.values.items():
+        declared = prediction.observables[name]
+        attributes = {"long_name": declared.meaning, "symbol": declared.symbol, "units": declared.units}
+        arrays[name] = (dims + declared.dims, value, attributes)
+    arrays["converged"] = (dims, prediction.converged, {"long_name": "whether the cell converged", "units": "1"})
+    arrays["residual"] = (dims, prediction.residual, {"long_name": "residual of the equations", "units": "1"})
+    return arrays
+
+
+def coordinates(problem: Problem) -> dict[str, tuple]:
+    """Labels of the axes and the parameters that vary, as (axes, values[, attributes])."""
+    cells = problem.cells
+    arrays: dict[str, tuple] = {dim: ((dim,), label) for dim, label in cells.labels.items()}
+    for name, array in cells.arrays.items():
+        along = cells.varying(name)
+        if along and not (name in cells.dims and along != (name,)):
+            values = array.reshape([cells.shape[cells.dims.index(dim)] for dim in along])
+            if values.dtype.kind == "i" and np.any(values >= 2**31):
+                values = values.astype(np.float64)  # netCDF-3 has no larger integers; sizes up to 2^53 stay exact
+            if name not in arrays:
+                arrays[name] = (along, values)
+    for name, (along, values) in list(arrays.items()):
+        if name in problem.parameters:
+            declared = problem.parameters[name]
+            attributes = {"long_name": declared.meaning, "symbol": declared.symbol, "units": "1"}
+            arrays[name] = (along, values, attributes)
+    return arrays

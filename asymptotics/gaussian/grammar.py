@@ -1,0 +1,421 @@
+"""Reading an expression in x: Python syntax, checked node by node and never evaluated as Python.
+
+Two things are built together: a sympy tree, and, as long as it exists, the form
+polynomial(x) + sum_i a_i g_i(b_i x + c_i) over the members g_i, whose Gaussian moments have closed forms.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any, NoReturn
+
+import mpmath
+import numpy as np
+import sympy
+
+from .members import MEMBERS
+from .symbolic import X, Abs, NormalCdf, Relu, Sigmoid, Sign, Softplus, Tanh, evaluate, mpmath_library
+
+LONGEST_TEXT = 1000
+DEEPEST_NESTING = 60
+MOST_NODES = 400
+HIGHEST_POWER = 24
+LARGEST_LITERAL, SMALLEST_LITERAL = 1e6, 1e-6
+LARGEST_NUMBER, SMALLEST_NUMBER = 1e30, 1e-30
+LONGEST_RATIO = 4000  # bits of an exact fraction
+
+TermKey = tuple[str, sympy.Expr, sympy.Expr]  # g, b, c  of  g(b x + c)
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """polynomial(x) + sum of a g(b x + c), with exact coefficients; b > 0, and b = 1 where g is homogeneous."""
+
+    polynomial: tuple[sympy.Expr, ...]
+    terms: Mapping[TermKey, sympy.Expr] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_polynomial(self) -> bool:
+        return not self.terms
+
+    @property
+    def is_constant(self) -> bool:
+        return not self.terms and len(self.polynomial) <= 1
+
+    def __add__(self, other: Form) -> Form:
+        size = max(len(self.polynomial), len(other.polynomial))
+        padded = [(*form.polynomial, *[sympy.S.Zero] * (size - len(form.polynomial))) for form in (self, other)]
+        terms = dict(self.terms)
+        for key, a in other.terms.items():
+            terms[key] = terms.get(key, sympy.S.Zero) + a
+        return Form(_trimmed([a + b for a, b in zip(*padded, strict=True)]), {k: a for k, a in terms.items() if a != 0})
+
+    def scaled(self, factor: sympy.Expr) -> Form:
+        if factor == 0:
+            return Form(())
+        return Form(tuple(factor * a for a in self.polynomial), {k: factor * a for k, a in self.terms.items()})
+
+    def times(self, other: Form) -> Form | None:
+        """The product, where it is of this form."""
+        for one, two in ((self, other), (other, self)):
+            if one.is_constant:
+                return two.scaled(one.polynomial[0] if one.polynomial else sympy.S.Zero)
+        if self.terms or other.terms:
+            return None
+        if len(self.polynomial) + len(other.polynomial) - 2 > HIGHEST_POWER:
+            refuse(f"polynomials must be of degree <= {HIGHEST_POWER}")
+        product = [sympy.S.Zero] * (len(self.polynomial) + len(other.polynomial) - 1)
+        for i, a in enumerate(self.polynomial):
+            for j, b in enumerate(other.polynomial):
+                product[i + j] += a * b
+        return Form(_trimmed(product))
+
+
+@dataclasses.dataclass(frozen=True)
+class Node:
+    """A subexpression: its tree, and its form if it has one."""
+
+    tree: sympy.Expr
+    form: Form | None
+
+    @property
+    def is_constant(self) -> bool:
+        return self.form is not None and self.form.is_constant
+
+    @property
+    def polynomial(self) -> tuple[sympy.Expr, ...] | None:
+        return self.form.polynomial if self.form is not None and self.form.is_polynomial else None
+
+
+def refuse(reason: str) -> NoReturn:
+    raise ValueError(f"must be a name or an expression in x; {reason}")
+
+
+def read(text: str) -> tuple[Node, Reader]:
+    """The meaning of a text, and its reader (which knows what must not vanish).
+
+    Raises
+    ------
+    ValueError
+        If the text is not an expression of the grammar.
+    """
+    tree = _syntax_tree(text)
+    reader = Reader()
+    try:
+        return reader.visit(tree, 0), reader
+    except (RecursionError, MemoryError, OverflowError):
+        refuse("this one is nested too deeply")
+
+
+def _syntax_tree(text: str) -> ast.expr:
+    if len(text) > LONGEST_TEXT:
+        refuse(f"at most {LONGEST_TEXT} characters, got {len(text)}")
+    if not text.strip():
+        refuse("this one is empty")
+    if "^" in text:
+        refuse(f"powers are written **, got {short(text)}")
+    if "#" in text:
+        refuse(f"comments are not allowed, got {short(text)}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text.strip(), mode="eval").body
+    except (RecursionError, MemoryError, OverflowError):
+        refuse("this one is nested too deeply")
+    except (SyntaxError, ValueError):
+        refuse(f"{short(text)} is not valid syntax")
+    nodes = sum(isinstance(node, ast.expr) for node in ast.walk(tree))
+    if nodes > MOST_NODES:
+        refuse(f"at most {MOST_NODES} operations and numbers, got {nodes}")
+    return tree
+
+
+class Reader:
+    """Translates a syntax tree.
+
+    Attributes
+    ----------
+    positive, nonzero : list of Node
+        Arguments of logarithms and roots, and denominators.
+    """
+
+    def __init__(self) -> None:
+        self.positive: list[Node] = []
+        self.nonzero: list[Node] = []
+        self._seen: dict[Any, Node] = {}  # nodes by their trees
+
+    def visit(self, node: ast.expr, depth: int) -> Node:
+        if depth > DEEPEST_NESTING:
+            refuse("this one is nested too deeply")
+        translated = self._translate(node, depth + 1)
+        _check_size(translated)
+        self._seen[translated.tree] = translated
+        return translated
+
+    def _translate(self, node: ast.expr, depth: int) -> Node:
+        match node:
+            case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+                return _literal(value)
+            case ast.Name(id="x"):
+                return Node(X, Form((sympy.S.Zero, sympy.S.One)))
+            case ast.Name(id=("pi" | "e") as name):
+                return _constant(sympy.pi if name == "pi" else sympy.E)
+            case ast.Name(id=name) if name in CALLS or name in ("max", "min", "maximum", "minimum"):
+                refuse(f"{name} needs an argument, as in {name}(x)")
+            case ast.Name(id=name):
+                refuse(f"unknown name {_unknown(name)}")
+            case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+                inner = self.visit(operand, depth)
+                return _scale(inner, sympy.S.NegativeOne) if isinstance(sign, ast.USub) else inner
+            case ast.BinOp(op=ast.Pow(), left=left, right=right):
+                return self._power(self.visit(left, depth), self.visit(right, depth))
+            case ast.BinOp(op=ast.Add() | ast.Sub() | ast.Mult() | ast.Div() as op, left=left, right=right):
+                return self._arithmetic(op, self.visit(left, depth), self.visit(right, depth))
+            case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if not any(
+                isinstance(argument, ast.Starred) for argument in arguments
+            ):
+                return self._call(name, [self.visit(argument, depth) for argument in arguments])
+        refuse(f"{_KINDS.get(type(node), 'this syntax')} is not allowed")
+
+    def _arithmetic(self, op: ast.operator, left: Node, right: Node) -> Node:
+        if isinstance(op, ast.Add):
+            return _add(left, right)
+        if isinstance(op, ast.Sub):
+            return _add(left, _scale(right, sympy.S.NegativeOne))
+        if isinstance(op, ast.Mult):
+            return _multiply(left, right)
+        return _multiply(left, self._power(right, _constant(sympy.S.NegativeOne)))
+
+    def _power(self, base: Node, exponent: Node) -> Node:
+        if not exponent.is_constant:
+            refuse(f"powers must be numbers, got {short(exponent.tree)}")
+        halves = 2 * exponent.tree
+        if not halves.is_Integer or abs(halves) > 2 * HIGHEST_POWER:
+            refuse(f"powers must be multiples of 1/2 up to {HIGHEST_POWER}, got {short(exponent.tree)}")
+        if base.is_constant:
+            size = constant_value(base.tree)
+            if halves < 0 and size == 0:
+                refuse("this one divides by zero")
+            if halves % 2 and size < 0:
+                refuse(f"{short(base.tree)} is negative and has no real root")
+            return _constant(base.tree**exponent.tree)
+        if halves % 2:
+            self.positive.append(base)
+        elif halves < 0:
+            self.nonzero.append(base)
+            if halves == -2 and (inner := self._exponential_above(base)):
+                return self._call("sigmoid", [_scale(inner, sympy.S.NegativeOne)])  # 1/(1 + exp(u))
+        return Node(base.tree**exponent.tree, _power_form(base.form, exponent.tree))
+
+    def _exponential_above(self, node: Node) -> Node | None:
+        """u, if the node is 1 + exp(u)."""
+        parts = set(node.tree.args) - {sympy.S.One} if node.tree.is_Add and sympy.S.One in node.tree.args else set()
+        if len(parts) == 1 and len(node.tree.args) == 2:
+            (part,) = parts
+            return self._seen.get(part.args[0]) if isinstance(part, sympy.exp) else None
+        return None
+
+    def _call(self, name: str, arguments: list[Node]) -> Node:
+        if name in ("max", "maximum", "min", "minimum"):
+            return self._extremum(name, arguments)
+        if name not in CALLS:
+            refuse(f"unknown function {_unknown(name)}")
+        if len(arguments) != 1:
+            refuse(f"{name} takes one argument, got {len(arguments)}")
+        inner = arguments[0]
+        if name == "sqrt":
+            return self._power(inner, _constant(sympy.S.Half))
+        if name == "log":
+            if inner.is_constant:
+                if constant_value(inner.tree) <= 0:
+                    refuse(f"the logarithm of {short(inner.tree)} is not a real number")
+            elif exponent := self._exponential_above(inner):
+                return self._call("softplus", [exponent])
+            else:
+                self.positive.append(inner)
+        if inner.is_constant and not name.startswith("he"):
+            if name == "exp" and abs(constant_value(inner.tree)) > 100:
+                refuse(f"exp({short(inner.tree)}) is out of range")
+            return _constant(CALLS[name](inner.tree))
+        if name.startswith("he"):
+            return self._hermite(int(name[2:]), inner)
+        return Node(CALLS[name](inner.tree), _call_form(name, inner.form))
+
+    def _extremum(self, name: str, arguments: list[Node]) -> Node:
+        """max(a, b) = a + relu(b - a), min(a, b) = a - relu(a - b)."""
+        if len(arguments) != 2:
+            refuse(f"{name} takes two arguments, got {len(arguments)}")
+        a, b = arguments
+        sign = sympy.S.One if name.startswith("max") else sympy.S.NegativeOne
+        excess = _scale(_add(b, _scale(a, sympy.S.NegativeOne)), sign)
+        return _add(a, _scale(self._call("relu", [excess]), sign))
+
+    def _hermite(self, degree: int, inner: Node) -> Node:
+        """The orthonormal He_degree/sqrt(degree!), by Horner's rule in u^2."""
+        coefficients = [int(a) for a in np.polynomial.hermite_e.herme2poly([0.0] * degree + [1.0])]
+        square = _multiply(inner, inner) if degree > 1 else inner
+        total = _constant(sympy.S.Zero)
+        for a in coefficients[:: -2]:
+            total = _add(_multiply(total, square), _constant(sympy.Integer(a)))
+        total = _multiply(total, inner) if degree % 2 else total
+        return _scale(total, 1 / sympy.sqrt(sympy.factorial(degree)))
+
+
+def constant_value(tree: sympy.Expr) -> Any:
+    """Value of a constant as an mpmath number of 50 digits; what is not rational and below 1e-30 is zero."""
+    if tree.is_Rational:
+        return mpmath.mpf(int(tree.p)) / int(tree.q)
+    with mpmath.workdps(60):
+        value = evaluate(tree, None, mpmath_library(mpmath.mp))
+        return mpmath.mpf(0) if abs(value) < SMALLEST_NUMBER else value
+
+
+def short(text: object, length: int = 40) -> str:
+    """At most so many characters of a text, quoted, on one line."""
+    shown = " ".join(str(text).split())
+    return repr(shown if len(shown) <= length else shown[: length - 3] + "...")
+
+
+# ---- arithmetic of nodes
+
+
+def _literal(value: float) -> Node:
+    if value != 0 and not SMALLEST_LITERAL <= abs(value) <= LARGEST_LITERAL:
+        refuse(f"numbers must be 0 or from {SMALLEST_LITERAL:g} to {LARGEST_LITERAL:g}, got {short(value)}")
+    ratio = Fraction(repr(value))  # 0.1 is one tenth
+    return _constant(sympy.Rational(ratio.numerator, ratio.denominator))
+
+
+def _constant(tree: sympy.Expr) -> Node:
+    return Node(tree, Form((tree,) if tree != 0 else ()))
+
+
+def _add(left: Node, right: Node) -> Node:
+    form = left.form + right.form if left.form is not None and right.form is not None else None
+    return _node(left.tree + right.tree, form)
+
+
+def _multiply(left: Node, right: Node) -> Node:
+    form = left.form.times(right.form) if left.form is not None and right.form is not None else None
+    return _node(left.tree * right.tree, form)
+
+
+def _scale(node: Node, factor: sympy.Expr) -> Node:
+    return _node(factor * node.tree, node.form.scaled(factor) if node.form is not None else None)
+
+
+def _node(tree: sympy.Expr, form: Form | None) -> Node:
+    """x - x is the constant 0 also where sympy does not see it."""
+    if form is not None and form.is_constant:
+        return _constant(form.polynomial[0] if form.polynomial else sympy.S.Zero)
+    return Node(tree, form)
+
+
+def _trimmed(coefficients: list[sympy.Expr]) -> tuple[sympy.Expr, ...]:
+    size = len(coefficients)
+    while size and (coefficients[size - 1] == 0 or (size > 1 and constant_value(coefficients[size - 1]) == 0)):
+        size -= 1
+    return tuple(coefficients[:size])
+
+
+def _power_form(form: Form | None, exponent: sympy.Expr) -> Form | None:
+    if form is None or not form.is_polynomial or not exponent.is_Integer or exponent < 0:
+        return form if exponent == 1 else None
+    power = Form((sympy.S.One,))
+    for _ in range(int(exponent)):
+        power = power.times(form) or power
+    return power
+
+
+def _call_form(name: str, inner: Form | None) -> Form | None:
+    """The form of g(b x + c): b > 0 by symmetry, b = 1 where g is homogeneous."""
+    if inner is None or not inner.is_polynomial or len(inner.polynomial) != 2:
+        return None
+    if name == "abs":  # 2 relu(u) - u
+        return _sum(_call_form("relu", inner), inner, sympy.Integer(2), sympy.S.NegativeOne)
+    if name == "sigmoid":
+        half = inner.scaled(sympy.S.Half)
+        return _sum(_call_form("tanh", half), Form((sympy.S.One,)), sympy.S.Half, sympy.S.Half)
+    if name not in MEMBERS:
+        return None
+    member = MEMBERS[name]
+    c, b = inner.polynomial
+    a, polynomial = sympy.S.One, Form(())
+    if constant_value(b) < 0:
+        b, c = -b, -c
+        if member.reflection:  # g(-u) = g(u) - u
+            polynomial = inner
+        else:
+            a = sympy.Integer(member.parity)
+    if member.kinked:
+        a, b, c = a * b**member.degree, sympy.S.One, c / b
+    return Form((), {(name, b, c): a}) + polynomial
+
+
+def _sum(one: Form | None, two: Form, a: sympy.Expr, b: sympy.Expr) -> Form | None:
+    return None if one is None else one.scaled(a) + two.scaled(b)
+
+
+def _check_size(node: Node) -> None:
+    """Numbers and powers that stay small, so that exact arithmetic stays cheap."""
+    for number in node.tree.atoms(sympy.Rational):
+        if max(int(number.p).bit_length(), int(number.q).bit_length()) > LONGEST_RATIO:
+            refuse("a number in it is too long")
+    for power in node.tree.atoms(sympy.Pow):
+        if not power.exp.is_Rational or abs(power.exp) > HIGHEST_POWER:
+            refuse(f"powers must be multiples of 1/2 up to {HIGHEST_POWER}")
+    if node.is_constant:
+        value = constant_value(node.tree)
+        if value != 0 and not SMALLEST_NUMBER <= abs(value) <= LARGEST_NUMBER:
+            refuse(f"a number in it is out of range ({mpmath.nstr(value, 3)})")
+
+
+def _unknown(name: str) -> str:
+    known = [*CALLS, "max", "min", "maximum", "minimum", "linear", "x", "pi", "e"]
+    near = difflib.get_close_matches(name, known, n=1)
+    return short(name) + (f", did you mean {near[0]!r}?" if near else "")
+
+
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "exp": sympy.exp,
+    "log": sympy.log,
+    "sqrt": sympy.sqrt,
+    "sin": sympy.sin,
+    "cos": sympy.cos,
+    "tanh": Tanh,
+    "atan": sympy.atan,
+    "arctan": sympy.atan,
+    "erf": sympy.erf,
+    "relu": Relu,
+    "abs": Abs,
+    "sign": Sign,
+    "softplus": Softplus,
+    "sigmoid": Sigmoid,
+    "gelu": lambda u: u * NormalCdf(u),
+    **{f"he{degree}": sympy.hermite_prob for degree in range(HIGHEST_POWER + 1)},
+}
+
+_KINDS: dict[type, str] = {
+    ast.Attribute: "attribute access",
+    ast.Lambda: "a lambda",
+    ast.Compare: "a comparison",
+    ast.BoolOp: "a logical operation",
+    ast.IfExp: "a condition",
+    ast.Subscript: "indexing",
+    ast.Constant: "a text or other constant",
+    ast.JoinedStr: "a text",
+    ast.NamedExpr: "an assignment",
+    ast.Call: "this kind of call",
+    ast.BinOp: "this operator",
+    ast.UnaryOp: "this operator",
+    ast.List: "a list",
+    ast.Tuple: "a tuple (a comma)",
+    ast.Dict: "a dictionary",
+    ast.Set: "a set",
+}

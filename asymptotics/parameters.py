@@ -1,0 +1,276 @@
+"""Declarations of parameters and observables: one line each that serves validation, `describe`, docs and datasets."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from .errors import ParameterError
+
+Kind = Literal["number", "size", "vector", "choice", "flag", "nonlinearity", "nonlinearities", "sizes"]
+
+CELL_KINDS = ("number", "size")
+_NO_DEFAULT: Any = dataclasses.MISSING
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """What a parameter means and which values it takes.
+
+    `low` and `high` are allowed values, `above` and `below` are not.  Cell kinds ("number", "size") take arrays.
+    """
+
+    meaning: str
+    symbol: str
+    kind: Kind
+    low: float | None
+    high: float | None
+    above: float | None
+    below: float | None
+    infinite: bool
+    optional: bool
+    choices: tuple[str, ...]
+    default: Any
+
+    @property
+    def is_cell(self) -> bool:
+        """Whether arrays are allowed and span the cells of the problem."""
+        return self.kind in CELL_KINDS
+
+    @property
+    def required(self) -> bool:
+        return self.default is dataclasses.MISSING
+
+    @property
+    def range(self) -> str:
+        """The allowed values, in words."""
+        if self.kind == "choice":
+            return "one of " + ", ".join(self.choices)
+        if self.kind == "flag":
+            return "true or false"
+        if self.kind in ("nonlinearity", "nonlinearities"):
+            return "a name or an expression in x" + (", several" if self.kind == "nonlinearities" else "")
+        bounds = [("> ", self.above), (">= ", self.low), ("< ", self.below), ("<= ", self.high)]
+        words = " and ".join(sign + _number(bound) for sign, bound in bounds if bound is not None)
+        noun = {"size": "a whole number", "sizes": "whole numbers", "vector": "numbers"}.get(self.kind, "a number")
+        text = f"{noun} {words}".strip()
+        return text + " or null" if self.optional else text
+
+    def canonical(self, name: str, value: Any) -> Any:
+        """Return `value` in the one form in which it is stored, or raise `ParameterError`."""
+        if value is None:
+            if self.optional:
+                return None
+            raise ParameterError(name, f"must be {self.range}, got null")
+        return _CANONICAL[self.kind](self, name, value)
+
+    def check_range(self, name: str, array: np.ndarray) -> None:
+        """Raise `ParameterError` that names the first value of `array` outside the allowed range."""
+        with np.errstate(invalid="ignore"):
+            bad = np.isnan(array) if self.infinite else ~np.isfinite(array)
+            self._refuse(name, array, bad, "must be a number" if self.infinite else "must be a finite number")
+            for bound, sign, wrong in (
+                (self.above, ">", np.less_equal),
+                (self.low, ">=", np.less),
+                (self.below, "<", np.greater_equal),
+                (self.high, "<=", np.greater),
+            ):
+                if bound is not None:
+                    self._refuse(name, array, wrong(array, bound), f"must be {sign} {_number(bound)}")
+
+    @staticmethod
+    def _refuse(name: str, array: np.ndarray, bad: np.ndarray, rule: str) -> None:
+        if np.any(bad):
+            where = np.unravel_index(int(np.argmax(bad)), array.shape) if array.ndim else ()
+            place = f" at index {tuple(int(i) for i in where)}" if where else ""
+            raise ParameterError(name, f"{rule}, got {_number(float(array[where]))}{place}")
+
+
+def parameter(
+    meaning: str,
+    *,
+    symbol: str = "",
+    kind: Kind = "number",
+    low: float | None = None,
+    high: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    infinite: bool = False,
+    choices: Sequence[str] = (),
+    default: Any = _NO_DEFAULT,
+) -> Any:
+    """Declare a parameter of a `Problem`.
+
+    Parameters
+    ----------
+    meaning : str
+        One phrase in the field's words.
+    symbol : str
+        LaTeX, for axes and tables.
+    kind : str
+        "number", "size" (cell parameters: scalars or arrays); "vector", "choice", "flag", "nonlinearity",
+        "nonlinearities", "sizes" (fixed parameters: one per problem).
+    low, high, above, below : float, optional
+        Inclusive (`low`, `high`) and exclusive (`above`, `below`) bounds.
+    infinite : bool
+        Whether infinities are allowed.
+    choices : sequence of str
+        For "choice".
+    default
+        Without one the parameter is required; a default of None makes it optional.
+    """
+    declared = Parameter(
+        meaning, symbol, kind, low, high, above, below, infinite, default is None, tuple(choices), default
+    )
+    return dataclasses.field(default=default, metadata={"parameter": declared})
+
+
+class Observable:
+    """What a prediction holds under one name; a read-only attribute of `Prediction` objects."""
+
+    def __init__(self, meaning: str, symbol: str, units: str, dims: tuple[str, ...], undefined: str) -> None:
+        self.meaning = meaning
+        self.symbol = symbol
+        self.units = units
+        self.dims = dims
+        self.undefined = undefined
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, prediction: Any, owner: type) -> Any:
+        if prediction is None:
+            return self
+        try:
+            return prediction.values[self.name]
+        except KeyError:
+            raise AttributeError(f"{self.name} was not computed; ask for it in solve(observables=[...])") from None
+
+
+def observable(
+    meaning: str, *, symbol: str = "", units: str = "1", dims: Sequence[str] = (), undefined: str = ""
+) -> Any:
+    """Declare an observable of a `Prediction`.
+
+    Parameters
+    ----------
+    meaning : str
+        One phrase in the field's words.
+    symbol : str
+        LaTeX.
+    units : str
+        "1" for pure numbers.
+    dims : sequence of str
+        Trailing axes beyond the cells, such as "degree".
+    undefined : str
+        When the value is NaN (not defined) or infinite (divergent) although the cell converged.
+    """
+    return Observable(meaning, symbol, units, tuple(dims), undefined)
+
+
+def _number(value: float) -> str:
+    if value == int(value) if math.isfinite(value) else False:
+        return str(int(value)) if abs(value) < 1e15 else f"{value:g}"
+    return f"{value:.12g}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def is_labelled(value: Any) -> bool:
+    """Whether `value` is an `xarray.DataArray` (decided without importing xarray)."""
+    xarray = sys.modules.get("xarray")
+    return xarray is not None and isinstance(value, xarray.DataArray)
+
+
+def _numeric(declared: Parameter, name: str, value: Any) -> np.ndarray:
+    """A float64 (or, for sizes, int64) read-only copy of numbers; refuses everything else."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ParameterError(name, f"must be {declared.range}, got a ragged list {_shown(value)}") from None
+    if array.dtype.kind not in "iuf" and array.size:
+        raise ParameterError(name, f"must be {declared.range}, got {_shown(value)}")
+    array = array.astype(np.float64)
+    declared.check_range(name, array)
+    if declared.kind in ("size", "sizes"):
+        if np.any(array != np.floor(array)) or np.any(np.abs(array) > 2**53):
+            raise ParameterError(name, f"must be {declared.range}, got {_shown(value)}")
+        array = array.astype(np.int64)
+    array.setflags(write=False)
+    return array
+
+
+def _canonical_cell(declared: Parameter, name: str, value: Any) -> Any:
+    if is_labelled(value):
+        array = _numeric(declared, name, value.values)
+        if array.ndim == 0:
+            return array.item()
+        import xarray as xr
+
+        labels = {str(dim): np.array(value.coords[dim].values) for dim in value.dims if dim in value.coords}
+        for label in labels.values():
+            label.setflags(write=False)
+        if name in labels and not (array.ndim == 1 and np.array_equal(labels[name], array)):
+            raise ParameterError(name, f"must have its own values as coordinates along {name!r}")
+        return xr.DataArray(array, dims=tuple(str(dim) for dim in value.dims), coords=labels, name=name)
+    array = _numeric(declared, name, value)
+    return array.item() if array.ndim == 0 else array
+
+
+def _canonical_vector(declared: Parameter, name: str, value: Any) -> np.ndarray:
+    array = _numeric(declared, name, value)
+    if array.ndim != 1 or not array.size:
+        raise ParameterError(name, f"must be a list of numbers, got {_shown(value)}")
+    return array
+
+
+def _canonical_choice(declared: Parameter, name: str, value: Any) -> str:
+    if not isinstance(value, str) or value not in declared.choices:
+        raise ParameterError(name, f"must be {declared.range}, got {_shown(value)}")
+    return value
+
+
+def _canonical_flag(declared: Parameter, name: str, value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ParameterError(name, f"must be true or false, got {_shown(value)}")
+    return bool(value)
+
+
+def _canonical_nonlinearity(declared: Parameter, name: str, value: Any) -> Any:
+    from .gaussian import nonlinearity
+
+    try:
+        return nonlinearity(value)
+    except ValueError as error:
+        raise ParameterError(name, str(error)) from None
+
+
+def _canonical_nonlinearities(declared: Parameter, name: str, value: Any) -> tuple:
+    if isinstance(value, str) or not isinstance(value, Sequence) or not value:
+        raise ParameterError(name, f"must be a list of names or expressions in x, got {_shown(value)}")
+    return tuple(_canonical_nonlinearity(declared, f"{name}[{i}]", item) for i, item in enumerate(value))
+
+
+def _canonical_sizes(declared: Parameter, name: str, value: Any) -> tuple[int, ...]:
+    return tuple(int(size) for size in _canonical_vector(declared, name, value))
+
+
+_CANONICAL: dict[str, Callable[[Parameter, str, Any], Any]] = {
+    "number": _canonical_cell,
+    "size": _canonical_cell,
+    "vector": _canonical_vector,
+    "choice": _canonical_choice,
+    "flag": _canonical_flag,
+    "nonlinearity": _canonical_nonlinearity,
+    "nonlinearities": _canonical_nonlinearities,
+    "sizes": _canonical_sizes,
+}

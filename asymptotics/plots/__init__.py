@@ -1,0 +1,8 @@
+"""Figures from labelled datasets, fit for a paper."""
+
+from .curves import error_decomposition, learning_curves
+from .figures import check_figure, draw
+from .maps import heat_map
+from .style import save
+
+__all__ = ["check_figure", "draw", "error_decomposition", "heat_map", "learning_curves", "save"]

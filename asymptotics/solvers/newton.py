@@ -1,0 +1,120 @@
+"""Damped Newton for many small convex problems at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .linear import solve_2x2
+
+Array = NDArray[np.float64]
+
+Evaluate = Callable[[Array, NDArray[np.intp]], tuple[Array, Array, Array]]
+
+
+class NewtonResult(NamedTuple):
+    """Where every cell stopped.
+
+    Attributes
+    ----------
+    point : ndarray (2, R, S)
+    iterations : ndarray of int (R, S)
+        Evaluations used.
+    converged : ndarray of bool (R, S)
+        Whether the last step was shorter than the tolerance.
+    """
+
+    point: Array
+    iterations: NDArray[np.intp]
+    converged: NDArray[np.bool_]
+
+
+def newton(
+    evaluate: Evaluate,
+    start: Array,
+    *,
+    tolerance: float = 1e-8,
+    longest_step: float = 4.0,
+    max_evaluations: int = 200,
+    bound: float = 690.0,
+) -> NewtonResult:
+    """Find the stationary point of a convex potential in two unknowns for R x S cells.
+
+    The line search needs no values of the potential: along a step s it looks at the slope D = gradient . s, which
+    vanishes at the minimum along the step, and halves the step until |D| has fallen by a tenth.  Every cell has its own
+    step and stops on its own; rows that have stopped leave the batch.
+
+    Parameters
+    ----------
+    evaluate : callable
+        ``evaluate(point, rows) -> (equations, jacobian, gradient)`` for points (2, r, S) of the rows `rows`; shapes
+        (2, r, S), (2, 2, r, S), (2, r, S).  The equations may be any well-scaled combination of the gradient.
+    start : ndarray (2, R, S)
+    tolerance : float
+        Stop when the step is shorter (in the largest component); that step is still made, which squares it.
+    longest_step : float
+        Cap on the step.
+    max_evaluations : int
+        Cells that need more are returned as not converged.
+    bound : float
+        Points are kept in [-bound, bound] (they are logarithms).
+
+    Returns
+    -------
+    NewtonResult
+    """
+    result = start.copy()
+    shape = start.shape[1:]
+    evaluations = np.zeros(shape, dtype=np.intp)
+    converged = np.zeros(shape, dtype=bool)
+
+    rows = np.arange(shape[0])
+    point = start
+    step = np.zeros_like(point)
+    slope = np.full(shape, np.inf)
+    fraction = np.ones(shape)
+    running = np.ones(shape, dtype=bool)
+    for _ in range(max_evaluations):
+        trial = np.clip(point + fraction * step, -bound, bound)
+        equations, jacobian, gradient = evaluate(trial, rows)
+        evaluations[rows] += running
+        finite = np.isfinite(equations).all(axis=0) & np.isfinite(gradient).all(axis=0)
+        trial_slope = np.abs(np.sum(np.where(finite, gradient, 0.0) * step, axis=0))
+        # steps this short are in the quadratic regime, where the slope is rounding noise
+        short = fraction * np.max(np.abs(step), axis=0) < 1e-6
+        accepted = running & finite & ((trial_slope <= 0.9 * slope) | short)
+        fraction = np.where(accepted, 1.0, 0.5 * fraction)
+        running &= fraction > 1e-9
+
+        point = np.where(accepted, trial, point)
+        fresh = -solve_2x2(_where_regular(jacobian, accepted), np.where(accepted, equations, 0.0))
+        size = np.max(np.abs(fresh), axis=0)
+        fresh *= np.minimum(1.0, longest_step / np.maximum(size, longest_step))
+        step = np.where(accepted, fresh, step)
+        slope = np.where(accepted, np.abs(np.sum(np.where(accepted, gradient, 0.0) * step, axis=0)), slope)
+
+        done = accepted & (size < tolerance)
+        point = np.where(done, point + step, point)
+        converged[rows] |= done
+        running &= ~done
+        stopped = ~running.any(axis=1)
+        if stopped.all():
+            break
+        if np.count_nonzero(stopped) > len(rows) // 4:
+            result[:, rows] = point
+            keep = ~stopped
+            rows = rows[keep]
+            point, step = point[:, keep], step[:, keep]
+            slope, fraction, running = slope[keep], fraction[keep], running[keep]
+    result[:, rows] = point
+    return NewtonResult(result, evaluations, converged)
+
+
+def _where_regular(jacobian: Array, accepted: NDArray[np.bool_]) -> Array:
+    """The Jacobian, and the identity where there is nothing to solve."""
+    determinant = jacobian[0, 0] * jacobian[1, 1] - jacobian[0, 1] * jacobian[1, 0]
+    usable = accepted & (determinant != 0)
+    return np.where(usable, jacobian, np.eye(2)[..., None, None])

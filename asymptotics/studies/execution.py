@@ -1,0 +1,202 @@
+"""Running a study: theory on the grid, networks at the points, files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..datasets import plain, plain_parameters
+from ..errors import ParameterError
+from ..files import check_writable, reason, replacing
+from ..problem import Problem
+from ..tables import from_dataset, header_of_dataset, write_csv
+from .simulation import Networks, find_simulator, simulation_table
+from .study import Axes, Study, label
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Report = Callable[[Path], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """What a study found.
+
+    Attributes
+    ----------
+    dataset : xarray.Dataset
+        Theory on the grid of the study.
+    simulation : xarray.Dataset or None
+        Simulated networks at the points, with theory, standard errors and z-scores.
+    files : tuple of Path
+        What was written.
+    """
+
+    dataset: xr.Dataset
+    simulation: xr.Dataset | None
+    files: tuple[Path, ...]
+
+    @property
+    def converged(self) -> bool:
+        """Whether every cell converged."""
+        datasets = [self.dataset] if self.simulation is None else [self.dataset, self.simulation]
+        return all(bool(dataset["converged"].all()) for dataset in datasets)
+
+
+def run(problem: Problem, observables: Iterable[str] | None = None) -> xr.Dataset:
+    """Solve a problem in this process.
+
+    Parameters
+    ----------
+    problem : Problem
+    observables : iterable of str, optional
+        Compute and keep only these; all by default.
+
+    Returns
+    -------
+    xarray.Dataset
+    """
+    return problem.solve(observables).to_dataset()
+
+
+def run_study(study: Study, output_dir: str | Path = ".") -> Results:
+    """Solve a study, simulate its networks, write its files.
+
+    What is computed is kept: the theory is on disk before the first network is trained, and if the simulation is
+    interrupted the finished networks are written before the exception passes on.
+
+    Parameters
+    ----------
+    study : Study
+    output_dir : path-like
+        Created if missing.
+
+    Returns
+    -------
+    Results
+
+    Raises
+    ------
+    ParameterError
+        If the simulator is missing or a file cannot be written; before anything is computed.
+    """
+    simulate = find_simulator(study.theory.slug) if study.simulation else None
+    paths = _paths(study, Path(output_dir))
+    dataset = _solve(study, study.axes)
+    files = _write(study, paths, dataset)
+    if simulate is None:
+        return Results(dataset, None, tuple(files))
+    problems = [study.optimised(problem) for problem in study.problems(study.simulation_axes())]
+    theory = _labelled(study, problems, study.simulation_axes())
+    networks = Networks(study, problems, theory)
+    try:
+        networks.simulate(simulate)
+    finally:
+        simulation = networks.dataset()
+        if networks.finished.any():
+            files = _write(study, paths, dataset, simulation)
+    return Results(dataset, simulation, tuple(files))
+
+
+def _solve(study: Study, axes: Axes) -> xr.Dataset:
+    return _labelled(study, [study.optimised(problem) for problem in study.problems(axes)], axes)
+
+
+def _labelled(study: Study, problems: Sequence[Problem], axes: Axes) -> xr.Dataset:
+    """Solutions of all problems as one dataset, its dimensions in the order of the axes."""
+    import xarray as xr
+
+    parts = []
+    for problem in _progress(problems):
+        part = run(problem, study.output.observables)
+        # an optimum that happens not to vary is still a result
+        extra = {name: _coordinate(xr, problem, name) for name in study.chosen if name not in part.coords}
+        parts.append(part.assign_coords(extra))
+    for name in reversed(study.fixed_axes):
+        parts = _concatenated(xr, parts, problems[0], name, axes[name])
+    (dataset,) = parts
+    dataset = dataset.transpose(*axes, ...)
+    given = {name: plain(dataset.coords[name]) for name in dataset.coords if name in study.theory.parameters}
+    dataset.attrs["parameters"] = json.dumps({**plain_parameters(problems[0]), **given})
+    return dataset
+
+
+def _coordinate(xr: Any, problem: Problem, name: str) -> Any:
+    declared = problem.parameters[name]
+    attributes = {"long_name": declared.meaning, "symbol": declared.symbol, "units": "1"}
+    return xr.DataArray(np.ravel(problem.cells.arrays[name])[0], attrs=attributes)
+
+
+def _concatenated(xr: Any, parts: list, problem: Problem, name: str, values: Sequence[Any]) -> list:
+    """Runs of `len(values)` datasets joined along a new dimension."""
+    declared = problem.parameters[name]
+    attributes = {"long_name": declared.meaning, "symbol": declared.symbol, "units": "1"}
+    labels = xr.DataArray([label(value) for value in values], dims=name, name=name, attrs=attributes)
+    step = len(values)
+    try:
+        return [
+            xr.concat(parts[start:start + step], labels, data_vars="all", coords="different", compat="equals",
+                      join="exact", combine_attrs="override")
+            for start in range(0, len(parts), step)
+        ]
+    except ValueError as error:
+        raise ParameterError(f"axes.{name}", f"gives results that do not fit together ({error})") from None
+
+
+def _progress(problems: Sequence[Problem]) -> Iterable[Problem]:
+    from tqdm import tqdm
+
+    return tqdm(problems, desc="theory", unit="problem", disable=None if len(problems) > 1 else True, leave=False)
+
+
+def _paths(study: Study, directory: Path) -> dict[str, list[Path]]:
+    """Every file the study writes, by kind; directories are created, and what cannot be written is refused."""
+    output = study.output
+    wanted = {"table": [output.table] if output.table else [], "netcdf": [output.netcdf] if output.netcdf else [],
+              "plot": list(output.plot), "simulation": []}
+    if study.simulation:
+        table = Path(output.table or f"{study.name}.csv")
+        wanted["simulation"] = [str(table.with_name(f"{table.stem}_simulation.csv"))]
+    paths = {kind: [directory / name for name in names] for kind, names in wanted.items()}
+    every = [path for group in paths.values() for path in group]
+    for kind, group in paths.items():
+        for path in group:
+            if every.count(path) > 1:
+                raise ParameterError(f"output.{kind}", f"must not be the same file as another output, got {path}")
+            _make_directory(path.parent)
+            check_writable(f"output.{kind}", path)
+    return paths
+
+
+def _make_directory(directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise ParameterError("output directory", f"cannot create {directory} ({reason(error)})") from None
+
+
+def _write(study: Study, paths: Mapping[str, list[Path]], dataset: xr.Dataset,
+           simulation: xr.Dataset | None = None) -> list[Path]:
+    """Write the theory, or with a simulation what it adds; return every file there is."""
+    if simulation is None:
+        for path in paths["table"]:
+            write_csv(path, from_dataset(dataset), header_of_dataset(dataset))
+        for path in paths["netcdf"]:
+            with replacing(path) as temporary:
+                dataset.to_netcdf(temporary, engine="scipy")
+    else:
+        for path in paths["simulation"]:
+            write_csv(path, simulation_table(simulation), header_of_dataset(simulation))
+    if paths["plot"]:
+        from .. import plots
+
+        axes = plots.draw(dataset, study.output.plot_kind, study.output.x, study.output.observables, simulation)
+        for path in paths["plot"]:
+            plots.save(axes.figure, path)
+    return [path for kind, group in paths.items() for path in group if simulation is not None or kind != "simulation"]

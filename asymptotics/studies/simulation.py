@@ -1,0 +1,140 @@
+"""Actual networks beside the theory: simulators found by entry point, averaged over seeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import ParameterError
+from ..problem import Problem
+from ..tables import Table, column
+from .study import Study
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Simulator = Callable[[Problem, Mapping[str, int], np.random.SeedSequence], Mapping[str, float]]
+
+GROUP = "asymptotics.simulators"
+
+
+def find_simulator(slug: str) -> Simulator:
+    """The installed simulator of a theory: one network, one cell, `{observable: value}`."""
+    found = list(entry_points(group=GROUP, name=slug))
+    if not found:
+        raise ParameterError("simulation", f"no simulator of {slug} is installed (entry point {GROUP})")
+    try:
+        return found[0].load()
+    except (ImportError, AttributeError) as error:
+        raise ParameterError("simulation", f"the simulator of {slug} cannot be loaded ({error})") from None
+
+
+class Networks:
+    """The simulated networks of a study, as far as they got.
+
+    Parameters
+    ----------
+    study : Study
+    problems : sequence of Problem
+        One per combination of values of the fixed axes, at the points of the simulation.
+    theory : xarray.Dataset
+        Their solution.
+    """
+
+    def __init__(self, study: Study, problems: Sequence[Problem], theory: xr.Dataset) -> None:
+        assert study.simulation is not None
+        self.study = study
+        self.problems = problems
+        self.theory = theory
+        self.seeds = study.simulation.seeds
+        self.sizes = {"d": study.simulation.d}
+        self.shape = tuple(map(len, study.simulation_axes().values()))
+        self.finished = np.zeros((*self.shape, self.seeds), dtype=bool)
+        self.samples: dict[str, np.ndarray] = {}
+
+    def simulate(self, simulator: Simulator) -> None:
+        """Train every network; what is finished stays if this is interrupted."""
+        from tqdm import tqdm
+
+        assert self.study.simulation is not None
+        with tqdm(total=self.finished.size, desc="networks", unit="network", disable=None, leave=False) as bar:
+            for point, (index, cell) in enumerate(self._cells()):
+                for repetition in range(self.seeds):
+                    # the network depends on its point and repetition only, not on what was simulated before
+                    seed = np.random.SeedSequence(self.study.simulation.seed, spawn_key=(point, repetition))
+                    for name, value in simulator(cell, self.sizes, seed).items():
+                        if self._keeps(name):
+                            samples = self.samples.setdefault(name, np.full(self.finished.shape, np.nan))
+                            samples[(*index, repetition)] = value if np.isfinite(value) else np.nan
+                    self.finished[(*index, repetition)] = True
+                    bar.update()
+
+    def _keeps(self, name: str) -> bool:
+        return name in self.theory and not set(self.theory[name].dims) - set(self.study.axes)
+
+    def _cells(self) -> Iterator[tuple[tuple[int, ...], Problem]]:
+        """Every point with its problem, which has no axes left."""
+        fixed = self.study.fixed_axes
+        lengths = dict(zip(self.study.axes, self.shape, strict=True))
+        order = np.arange(len(self.problems)).reshape([lengths[name] for name in fixed])
+        for index in np.ndindex(self.shape):
+            place = dict(zip(self.study.axes, index, strict=True))
+            which = order[tuple(place.pop(name) for name in fixed)]
+            yield index, self.problems[int(which)].isel(**place)
+
+    def dataset(self) -> xr.Dataset:
+        """Number of `networks`; per observable its mean, and `<name>_theory`, `_standard_error`, `_z`, ..."""
+        import xarray as xr
+
+        dims = tuple(self.study.axes)
+        variables: dict[str, Any] = {"converged": self.theory["converged"],
+                                     "networks": (dims, self.finished.sum(axis=-1))}
+        for name, samples in self.samples.items():
+            theory = self.theory[name]
+            mean, error = _statistics(samples, self.finished)
+            deviation = mean - theory.values
+            variables[name] = (dims, mean, theory.attrs)
+            variables[f"{name}_theory"] = (dims, theory.values, theory.attrs)
+            variables[f"{name}_standard_error"] = (dims, error)
+            variables[f"{name}_z"] = (dims, _ratio(deviation, error))
+            variables[f"{name}_relative_error"] = (dims, _ratio(deviation, theory.values))
+        parameters = {**json.loads(self.theory.attrs["parameters"]), "simulation": self.sizes}
+        attributes = {**self.theory.attrs, "parameters": json.dumps(parameters), "observables": list(self.samples),
+                      **{f"size_{name}": size for name, size in self.sizes.items()}}
+        return xr.Dataset(variables, coords=self.theory.coords, attrs=attributes)
+
+
+def simulation_table(simulation: xr.Dataset) -> Table:
+    """One row per point and observable; points without a finished network are left out."""
+    dims = simulation["converged"].dims
+    shape = simulation["converged"].shape
+    points = {str(name): column(dims, shape, array.dims, array.values) for name, array in simulation.coords.items()
+              if set(array.dims) <= set(dims)}
+    quantities = {"theory": "_theory", "simulation": "", "standard_error": "_standard_error", "z": "_z",
+                  "relative_error": "_relative_error"}
+    table: Table = {name: [] for name in (*points, "observable", *quantities, "networks")}
+    for row, networks in enumerate(simulation["networks"].values.ravel().tolist()):
+        for observable in simulation.attrs["observables"] if networks else ():
+            line = [values[row] for values in points.values()]
+            values = [simulation[observable + suffix].values.flat[row].item() for suffix in quantities.values()]
+            for name, value in zip(table, [*line, observable, *values, networks], strict=True):
+                table[name].append(value)
+    return table
+
+
+def _statistics(samples: np.ndarray, finished: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over the finished networks (last axis) and its standard error; NaN where there are too few."""
+    count = finished.sum(axis=-1)
+    mean = _ratio(np.where(finished, samples, 0.0).sum(axis=-1), count)
+    squares = np.where(finished, (samples - mean[..., None]) ** 2, 0.0).sum(axis=-1)
+    return mean, np.sqrt(_ratio(squares, count * (count - 1)))
+
+
+def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a / b; NaN where b = 0 or the ratio is not defined."""
+    defined = np.isfinite(a) & np.isfinite(b) & (b != 0)
+    return np.divide(a, b, out=np.full(np.shape(a), np.nan), where=defined)

@@ -1,0 +1,55 @@
+"""From one gradient step to the parameters of the spiked random features; docs/theories/giant_step.md, section 2."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...gaussian import Nonlinearity
+
+Array = NDArray[np.float64]
+
+
+class SpikeParameters(NamedTuple):
+    """Spike strength r, bulk variance c and alignment gamma = <v, theta>."""
+
+    strength: Array
+    bulk_variance: Array
+    alignment: Array
+
+
+def spike_parameters(
+    activation: Nonlinearity, target: Nonlinearity, alpha0: Array, eta: Array, noise_var_step: Array
+) -> SpikeParameters:
+    """Spike and bulk of W after one step from unit-norm rows and readout 1/sqrt(p); eqs. (3)-(6), arXiv:2402.04980.
+
+    r = eta c_1 nb,  gamma = t_1/nb,  c = (1 + sqrt2 eta c_2 E y)^2 + eta^2 s_2 E y^2/alpha0,
+    nb^2 = t_1^2 + E y^2/alpha0,  with y = sigma_star + noise - c_0 and s_2 = Var sigma'.
+    """
+    c0, c1, c2 = first_coefficients(activation)
+    t0, t1, _ = first_coefficients(target)
+    alpha0, eta, noise_var_step = np.broadcast_arrays(alpha0, eta, noise_var_step)
+    stepped = (alpha0 > 0) & (eta > 0)
+    mean = t0 - c0
+    power = target.second_moment() - t0**2 + mean**2 + noise_var_step  # E y^2
+    fluctuation = power / np.where(stepped, alpha0, 1.0)
+    norm = np.sqrt(t1**2 + fluctuation)
+    informed = stepped & (norm > 0)
+    strength = np.where(informed, eta * c1 * norm, 0.0)
+    alignment = np.where(informed, np.clip(t1 / np.where(norm > 0, norm, 1.0), -1.0, 1.0), 0.0)
+    bulk = (1 + math.sqrt(2) * eta * c2 * mean) ** 2 + eta**2 * activation.slope_variance() * fluctuation
+    return SpikeParameters(strength, np.where(stepped, bulk, 1.0), alignment)
+
+
+def first_coefficients(function: Nonlinearity) -> tuple[float, float, float]:
+    """Hermite coefficients c_0, c_1, c_2 (orthonormal); exact zeros where parity makes them vanish."""
+    moments = function.moments(0.0, 1.0)
+    c0, c1, c2 = float(moments.mu0), float(moments.mu1), math.sqrt(2) * float(moments.nu)
+    if function.parity == -1:
+        return 0.0, c1, 0.0
+    if function.parity == 1:
+        return c0, 0.0, c2
+    return c0, c1, c2

@@ -1,0 +1,339 @@
+"""What can be asked: `SpikedRandomFeatures` (weights given) and `GiantStep` (weights made by one gradient step)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import AccuracyWarning, ParameterError
+from ...gaussian import Nonlinearity
+from ...parameters import parameter
+from ...problem import Problem
+from ...solvers import minimise_scalar
+from .gradient_step import SpikeParameters, first_coefficients, spike_parameters
+from .prediction import GiantStepPrediction, ReadoutPrediction, SpikedRandomFeaturesPrediction
+from .solution import CellValues, solve_cells
+
+Array = NDArray[np.float64]
+
+BLOCK_CELLS = 1 << 17
+# without ridge, alpha < beta: the limit lam -> 0 is reached to double precision at this multiple of E sigma^2,
+RIDGELESS = 1e-100
+# and divergent if it still moves at this one
+RIDGELESS_CHECK = 1e-120
+_DIVERGENT = ("test_error", "generalization_error", "estimation_error", "variance", "q1", "q2")
+
+
+class _RidgeReadout(Problem):
+    """A ridge readout on the features of a first layer with a spike."""
+
+    prediction: ClassVar[type[ReadoutPrediction]] = ReadoutPrediction
+
+    activation: Nonlinearity = parameter(
+        "activation of the hidden units", symbol=r"\sigma", kind="nonlinearity"
+    )
+    target: Nonlinearity = parameter(
+        "single-index target, y = target(<theta, x>) + noise", symbol=r"\sigma_\star", kind="nonlinearity"
+    )
+    alpha: Any = parameter("samples of the readout per input dimension, n/d", symbol=r"\alpha", above=0)
+    beta: Any = parameter("hidden units per input dimension, p/d", symbol=r"\beta", above=0, default=1.0)
+    lam: Any = parameter(
+        "ridge penalty: minimise sum (y - F w/sqrt(p))^2 + lam |w|^2", symbol=r"\lambda", low=0
+    )
+    noise_var: Any = parameter("variance of the label noise", symbol=r"\sigma_\varepsilon^2", low=0, default=0.0)
+    n_finite: Any = parameter(
+        "sample size in the leading finite-size correction; null for the limit", symbol="n", kind="size", low=1,
+        default=None,
+    )
+
+    def _validate(self) -> None:
+        if self.activation.slope_variance() == 0 and first_coefficients(self.activation)[1] == 0:
+            raise ParameterError("activation", f"must not be constant, got {self.activation}")
+
+    def _spikes(self) -> tuple[tuple[int, ...], SpikeParameters]:
+        """Shape of the table parameters among themselves, and (r, c, gamma) of each table."""
+        raise NotImplementedError
+
+    def optimal_ridge(self) -> Self:
+        """The same problem with `lam` replaced, in every cell, by the one that minimises the test error.
+
+        Returns
+        -------
+        Problem
+            `lam` spans the remaining cells; it is 0 where no ridge is best.
+
+        Warns
+        -----
+        AccuracyWarning
+            If the best ridge is infinite in some cells (there a large one stands for it).
+
+        Notes
+        -----
+        A scan over log lam brackets the global minimum, which Chebyshev interpolation then refines; a given `lam` is
+        ignored, and its axes are dropped if no other parameter has them.
+        """
+        base = self.replace(lam=1.0)
+        power = self.activation.second_moment()
+        ndim = len(base.shape)
+
+        def error(log_lam: Array) -> Array:
+            trial = _with_leading_axis(base, np.exp(log_lam))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", AccuracyWarning)
+                return np.asarray(trial.solve(["test_error"]).test_error).reshape(log_lam.shape)
+
+        low, high = np.log(1e-9 * power), np.log(1e9 * power)
+        minima = minimise_scalar(error, low, high, base.shape)
+        lam = np.exp(minima.location)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AccuracyWarning)
+            ridgeless = np.asarray(base.replace(lam=0.0).solve(["test_error"]).test_error)
+        lam = np.where(minima.at_low & (ridgeless <= minima.value), 0.0, lam)
+        if np.any(minima.at_high):
+            warnings.warn(
+                f"in {np.count_nonzero(minima.at_high)} cells the best ridge is infinite; lam = {np.exp(high):.0e} "
+                "stands for it", AccuracyWarning, stacklevel=2,
+            )
+        return base.replace(lam=_like_cells(base, lam) if ndim else float(lam))
+
+    def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
+        cells = self.cells
+        table_shape, spikes = self._spikes()
+        power = self.activation.second_moment()
+        names = [name for name in observables if name not in ("spike_strength", "bulk_variance", "alignment")]
+        outputs: dict[str, Array] = {name: np.empty(cells.size) for name in (*names, "residual")}
+        outputs["converged"] = np.zeros(cells.size, dtype=bool)
+        singular = divergent = 0
+
+        table = np.broadcast_to(np.arange(spikes.strength.size).reshape(table_shape), cells.shape)
+        flat_table = np.ravel(table) if spikes.strength.size > 1 else None
+        order = None if flat_table is None else np.argsort(flat_table, kind="stable")
+        for begin in range(0, cells.size, BLOCK_CELLS):
+            block = np.arange(begin, min(begin + BLOCK_CELLS, cells.size))
+            block = block if order is None else order[block]
+            tables = np.zeros(block.size, dtype=np.intp) if flat_table is None else flat_table[block]
+            values = {name: _pick(array, cells.shape, block) for name, array in cells.arrays.items()}
+            used, local = np.unique(tables, return_inverse=True)
+            part = SpikeParameters(*(parameter[used] for parameter in spikes))
+            solved, at_threshold, without_limit = _solve_block(
+                self, part, local, values, names, power, refinement
+            )
+            singular += at_threshold
+            divergent += without_limit
+            for name, array in solved.items():
+                outputs[name][block] = array
+        if "best_linear_error" in observables:
+            outputs["best_linear_error"] = _pick(
+                self._best_linear_error(cells.arrays["noise_var"]), cells.shape, np.arange(cells.size)
+            )
+        if singular:
+            warnings.warn(
+                f"{singular} of {cells.size} cells sit at the interpolation threshold without ridge; their test error "
+                "is infinite", AccuracyWarning, stacklevel=4,
+            )
+        if divergent:
+            warnings.warn(
+                f"in {divergent} of {cells.size} cells without ridge the test error diverges as lam -> 0",
+                AccuracyWarning, stacklevel=4,
+            )
+        answer: dict[str, Any] = {name: array.reshape(cells.shape) for name, array in outputs.items()}
+        full = [np.broadcast_to(parameter.reshape(table_shape), cells.shape) for parameter in spikes]
+        answer.update(spike_strength=full[0], bulk_variance=full[1], alignment=full[2])
+        return answer
+
+    def _best_linear_error(self, noise_var: Array) -> Array:
+        t0, t1, _ = first_coefficients(self.target)
+        return self.target.second_moment() - t0**2 - t1**2 + noise_var
+
+
+class SpikedRandomFeatures(_RidgeReadout):
+    """Ridge readout on spiked random features sigma(W x), W = r 1 v^T + bulk with independent isotropic rows.
+
+    With F = sigma(X W^T) (n x p), the readout minimises
+
+        sum_mu (y_mu - F_mu . w/sqrt(p))^2 + lam |w|^2
+
+    over w, and predicts f(x) = sigma(W x) . w/sqrt(p); y = target(<theta, x>) + noise, x ~ N(0, I_d), |theta| = 1.
+    n, p, d -> infinity at fixed alpha = n/d, beta = p/d.  Exact in that limit.  `spike_strength = 0` is ordinary random
+    features.
+    """
+
+    slug: ClassVar[str] = "spiked-random-features"
+    title: ClassVar[str] = "Spiked random features"
+    source: ClassVar[str] = "arXiv:2402.04980; docs/theories/giant_step.md"
+    prediction: ClassVar[type[ReadoutPrediction]] = SpikedRandomFeaturesPrediction
+    table_parameters: ClassVar[tuple[str, ...]] = ("spike_strength", "bulk_variance", "alignment")
+
+    spike_strength: Any = parameter("size r of the rank-one part r 1 v^T of the weights", symbol="r")
+    bulk_variance: Any = parameter(
+        "squared norm c of the rows of the bulk of the weights", symbol="c", above=0, default=1.0
+    )
+    alignment: Any = parameter(
+        "overlap gamma = <v, theta> of spike and target direction", symbol=r"\gamma", low=-1, high=1
+    )
+    row_norm_variance: Any = parameter(
+        "p times the variance of the squared row norms of the bulk; 2 beta c^2 for Gaussian rows, 0 for normalised ones",
+        symbol=r"\kappa_\delta", low=0, default=0.0,
+    )
+
+    def _spikes(self) -> tuple[tuple[int, ...], SpikeParameters]:
+        shape, arrays = self.cells.compact(self.table_parameters)
+        return shape, SpikeParameters(*(np.ravel(array) for array in arrays))
+
+
+class GiantStep(_RidgeReadout):
+    """Two-layer network after one gradient step with a large learning rate, then ridge regression of the readout.
+
+    From rows w_i of norm 1 and readout 1/sqrt(p), one gradient step on the squared loss of n0 samples,
+
+        W = W0 + (eta/n0) sum_mu (y_mu - f0(x_mu)) sigma'(W0 x_mu) x_mu^T,    f0(x) = (1/p) sum_i sigma(w_i . x),
+
+    (learning rate eta p on (1/2 n0) sum (y - f0)^2), then on n fresh samples, with F = sigma(X W^T),
+
+        w = argmin sum_mu (y_mu - F_mu . w/sqrt(p))^2 + lam |w|^2,    f(x) = sigma(W x) . w/sqrt(p).
+
+    y = target(<theta, x>) + noise, x ~ N(0, I_d), |theta| = 1; n0, n, p, d -> infinity at fixed ratios.  The
+    "isotropic" model replaces the covariance of the bulk of W by a multiple of the identity: exact for spiked random
+    features with the same parameters, an approximation (per cent level) for trained networks; see
+    docs/theories/giant_step.md.
+    """
+
+    slug: ClassVar[str] = "giant-step"
+    title: ClassVar[str] = "One giant gradient step, then ridge"
+    source: ClassVar[str] = "arXiv:2402.04980; docs/theories/giant_step.md"
+    prediction: ClassVar[type[ReadoutPrediction]] = GiantStepPrediction
+    table_parameters: ClassVar[tuple[str, ...]] = ("alpha0", "eta", "noise_var_step")
+
+    alpha0: Any = parameter("samples of the gradient step per input dimension, n0/d", symbol=r"\alpha_0", low=0)
+    eta: Any = parameter("normalised learning rate of the gradient step", symbol=r"\eta", low=0)
+    noise_var_step: Any = parameter(
+        "variance of the label noise in the gradient step; null for noise_var", symbol=r"\sigma_{\varepsilon,0}^2",
+        low=0, default=None,
+    )
+    model: str = parameter(
+        "how the bulk of the trained weights is described", symbol="", kind="choice", choices=("isotropic",),
+        default="isotropic",
+    )
+
+    @classmethod
+    def from_sizes(cls, *, d: Any, p: Any, n: Any, n0: Any, **parameters: Any) -> Self:
+        """The problem at the ratios of a finite network, with the leading finite-size correction (`n_finite = n`).
+
+        Parameters
+        ----------
+        d, p, n, n0 : int or array_like
+            Input dimension, hidden units, samples of the readout and of the gradient step.
+        **parameters
+            All other parameters.
+
+        Raises
+        ------
+        ParameterError
+            If a size is not a whole number >= 1 (n0: >= 0).
+        """
+        for name in ("alpha", "beta", "alpha0", "n_finite"):
+            if name in parameters:
+                raise ParameterError(name, "is set by the sizes d, p, n, n0; leave it out")
+        for name, size, least in (("d", d, 1), ("p", p, 1), ("n", n, 1), ("n0", n0, 0)):
+            array = np.asarray(size)
+            if array.dtype.kind not in "iuf" or np.any(array != np.floor(array)) or np.any(array < least):
+                raise ParameterError(name, f"must be a whole number >= {least}, got {size!r:.40}")
+        d, p, n, n0 = (np.asarray(size) if isinstance(size, list | tuple) else size for size in (d, p, n, n0))
+        return cls(alpha=n / d, beta=p / d, alpha0=n0 / d, n_finite=n, **parameters)
+
+    def _validate(self) -> None:
+        super()._validate()
+        if not np.isfinite(self.activation.slope_variance()):
+            raise ParameterError(
+                "activation", f"must have no jumps, for a gradient step to exist, got {self.activation}"
+            )
+
+    def _spikes(self) -> tuple[tuple[int, ...], SpikeParameters]:
+        noise = "noise_var" if self.noise_var_step is None else "noise_var_step"
+        shape, (alpha0, eta, noise_var_step) = self.cells.compact(("alpha0", "eta", noise))
+        spikes = spike_parameters(self.activation, self.target, alpha0, eta, noise_var_step)
+        return shape, SpikeParameters(*(np.ravel(array) for array in spikes))
+
+
+def _solve_block(
+    problem: _RidgeReadout,
+    spikes: SpikeParameters,
+    table: NDArray[np.intp],
+    values: dict[str, Array],
+    names: list[str],
+    power: float,
+    refinement: int,
+) -> tuple[dict[str, Array], int, int]:
+    """Solve a block of cells, ridgeless limits included; returns observables and two counts of divergent cells."""
+    activation = problem.activation
+    alpha, beta, given = values["alpha"], values["beta"], values["lam"]
+    ridgeless = given == 0
+    # a linear activation has features of rank min(p, d)
+    rank = np.minimum(beta, 1.0) if activation.affine else beta
+    interpolating = ridgeless & (alpha < rank)
+    pinned = ridgeless & (alpha == rank)
+    degenerate = ridgeless & (alpha > rank) & (beta >= 1.0) & activation.affine
+    lam = np.where(interpolating, RIDGELESS * power, np.where(degenerate, 1e-30 * power, given))
+    norm_variance = values.get("row_norm_variance")
+    if norm_variance is not None and not np.any(norm_variance):
+        norm_variance = None
+    cells = CellValues(
+        table, alpha, beta, lam, values["noise_var"], pinned, norm_variance, values.get("n_finite")
+    )
+    wanted = [name for name in names if name != "best_linear_error"]
+    solved = solve_cells(activation, problem.target, spikes, cells, wanted, refinement)
+
+    without_limit = np.zeros(alpha.shape, dtype=bool)
+    if np.any(interpolating):
+        index = np.flatnonzero(interpolating)
+        part = cells.at(index)._replace(lam=np.full(index.size, RIDGELESS_CHECK * power))
+        both = [solve_cells(activation, problem.target, spikes, probe, ["test_error"], refinement)["test_error"]
+                for probe in (cells.at(index), part)]
+        growth = both[1] / both[0]
+        without_limit[index] = growth > 1.01
+        unresolved = ~(np.abs(growth - 1) < 1e-9) & ~(growth > 1.01)
+        solved["converged"][index[unresolved]] = False
+        for name in ("V1", "V2"):
+            if name in solved:
+                solved[name][index] = np.inf
+        for name in ("train_error", "ridge_objective"):
+            if name in solved:
+                solved[name][index] = 0.0
+    for name in _DIVERGENT:
+        if name in solved:
+            solved[name][pinned | without_limit] = np.inf
+    for name, value in (("V1", np.inf), ("V2", np.inf), ("train_error", 0.0), ("ridge_objective", 0.0)):
+        if name in solved:
+            solved[name][pinned] = value
+    if "V2" in solved:
+        solved["V2"][degenerate] = np.inf
+    return solved, int(np.count_nonzero(pinned)), int(np.count_nonzero(without_limit))
+
+
+def _pick(array: Array, shape: tuple[int, ...], positions: NDArray[np.intp]) -> Array:
+    """Values of a broadcastable array at flat positions of the full shape."""
+    if array.size == 1:
+        return np.full(positions.size, array.flat[0])
+    where = np.unravel_index(positions, shape)
+    return array[tuple(index if length > 1 else 0 for index, length in zip(where, array.shape, strict=True))]
+
+
+def _with_leading_axis(problem: _RidgeReadout, lam: Array) -> _RidgeReadout:
+    """The problem with trial penalties (M, *cells) along a new first axis."""
+    if not problem.cells.labels and not any(hasattr(getattr(problem, name), "dims") for name in problem.parameters):
+        return problem.replace(lam=lam)
+    import xarray as xr
+
+    return problem.replace(lam=xr.DataArray(lam, dims=("ridge_trial", *problem.dims)))
+
+
+def _like_cells(problem: _RidgeReadout, lam: Array) -> Any:
+    """An array over all cells, labelled if the problem is."""
+    if not any(hasattr(getattr(problem, name), "dims") for name in problem.parameters):
+        return lam
+    import xarray as xr
+
+    return xr.DataArray(lam, dims=problem.dims, coords=dict(problem.cells.labels))

@@ -1,0 +1,293 @@
+"""Solving many cells: tiles of cells that share tables, Newton for (V1, V2), then everything that is linear in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...gaussian import Nonlinearity
+from ...solvers import newton, tiles
+from ...spectra import SpectralCurve, isotropic_curve
+from .equations import BulkAverages, bulk_equations, bulk_start, second_moments, signal_parameters
+from .gradient_step import SpikeParameters
+from .kappa_rule import MOST_NODES, KappaRule, choose_rule, level_class
+from .tables import Tables, build_tables
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+WORK_SIZE = 1 << 18  # elements of one work array: two megabytes, about a cache
+LOG_TINY_X = -600.0  # log x where E mu1^2 = 0 and x = 0
+RESIDUAL_LIMIT = 1e-9
+
+
+class CellValues(NamedTuple):
+    """Parameters of N cells; `table` is the position of their (r, c, gamma).
+
+    `pinned` cells sit at the interpolation threshold without ridge: V is infinite, and only its direction is solved for.
+    """
+
+    table: Index
+    alpha: Array
+    beta: Array
+    lam: Array
+    noise_var: Array
+    pinned: NDArray[np.bool_]
+    norm_variance: Array | None = None
+    n_finite: Array | None = None
+
+    def at(self, index: Index) -> CellValues:
+        """The cells at these positions."""
+        return CellValues(*(None if values is None else values[index] for values in self))  # type: ignore[arg-type]
+
+
+class Workspace:
+    """Work arrays of one tile, allocated once."""
+
+    def __init__(self, count: int = 3) -> None:
+        self._buffers = [np.empty(WORK_SIZE) for _ in range(count)]
+
+    def array(self, number: int, shape: tuple[int, ...]) -> Array:
+        size = int(np.prod(shape))
+        if self._buffers[number].size < size:
+            self._buffers[number] = np.empty(size)
+        return self._buffers[number][:size].reshape(shape)
+
+
+def solve_cells(
+    activation: Nonlinearity,
+    target: Nonlinearity,
+    spikes: SpikeParameters,
+    cells: CellValues,
+    names: Iterable[str],
+    refinement: int = 1,
+) -> dict[str, Array]:
+    """Observables of N cells as arrays (N,), among them "converged" and "residual".
+
+    Every cell is solved on nodes for a small V first; its own V then tells which rule it needs, and it is solved again
+    on that one, from where it is.
+    """
+    count = cells.alpha.size
+    outputs = {name: np.full(count, np.nan) for name in {*names, "residual"}}
+    log_point = np.zeros((2, count))
+    converged = np.zeros(count, dtype=bool)
+    pending = np.zeros(count, dtype=np.intp)  # class of the rule that a cell needs
+    work = Workspace()
+
+    current = 0
+    everything = np.arange(count)
+    while everything.size:
+        chosen = everything[pending[everything] == current]
+        rule = choose_rule(activation, target, *spikes, current, refinement)
+        for tables, index in _tiles(activation, target, spikes, rule, cells, chosen):
+            part = cells.at(index)
+            start = log_point[:, index] if current else None
+            points, done = solve_bulk(tables, part, start, work)
+            log_point[:, index], converged[index] = points, done
+            needed = level_class(_level(activation, tables, points))
+            pending[index] = np.maximum(needed, current)
+            if np.any(needed <= current):
+                solved = evaluate_observables(tables, part, points, work)
+                for name, values in outputs.items():
+                    values[index] = solved[name]
+        everything = everything[pending[everything] > current]
+        current = int(np.min(pending[everything], initial=1 << 30))
+    outputs["converged"] = converged & (outputs["residual"] <= RESIDUAL_LIMIT)
+    return outputs
+
+
+def _tiles(  # type: ignore[no-untyped-def]
+    activation: Nonlinearity, target: Nonlinearity, spikes: SpikeParameters, rule: KappaRule, cells: CellValues,
+    chosen: Index,
+):
+    """Tables and cells (T, C) of every tile; cells whose rule would be too large are left out (they stay NaN)."""
+    table_of_cell = cells.table[chosen]
+    feasible = rule.nodes <= MOST_NODES
+    for kind in np.unique(rule.kind[table_of_cell]):
+        mine = chosen[(rule.kind[table_of_cell] == kind) & feasible[table_of_cell]]
+        for tile in tiles(cells.table[mine], rule.nodes, WORK_SIZE):
+            tables = build_tables(
+                activation,
+                target,
+                *(parameter[tile.tables] for parameter in spikes),
+                KappaRule(*(values[tile.tables] for values in rule)),
+                with_norms=cells.norm_variance is not None,
+            )
+            yield tables, mine[tile.cells]
+
+
+def _level(activation: Nonlinearity, tables: Tables, points: Array) -> Array:
+    """Lambda = log(1 + V1 max mu1^2 + V2 max mu2^2); the maxima of polynomials are taken under the density."""
+    squares = tables.squares
+    if activation.degree > 1:
+        squares = squares * (tables.weight / np.max(tables.weight, axis=1, keepdims=True))[:, None]
+    largest = np.max(squares, axis=2)
+    x, v2 = np.exp(points)
+    v1 = v2 * isotropic_curve(x, tables.bulk_variance[:, None]).t
+    return np.log1p(v1 * largest[:, :1] + v2 * largest[:, 1:])
+
+
+def resolvent(tables: Tables, v1: Array, v2: Array, work: Workspace) -> Array:
+    """o = 1/(1 + mu1^2 V1 + mu2^2 V2) at the nodes, (T, C, K), in work array 0."""
+    o = work.array(0, (*v1.shape, tables.weight.shape[1]))
+    np.matmul(np.stack([v1, v2], axis=-1), tables.squares, out=o)
+    o += 1
+    return np.reciprocal(o, out=o)
+
+
+def solve_bulk(
+    tables: Tables, cells: CellValues, start: Array | None, work: Workspace
+) -> tuple[Array, NDArray[np.bool_]]:
+    """(log x, log V2) of the cells (T, C) of a tile, as (2, T, C), and whether Newton converged."""
+    shape = cells.alpha.shape
+    shared = shape[0] == 1  # one table: cells are rows and leave the batch one by one
+    c = tables.bulk_variance[:, None]
+    mean_squares = np.sum(tables.weighted_squares[..., :2], axis=1)
+    flat = np.broadcast_to(
+        (mean_squares[:, 0] * tables.bulk_variance < 1e-28 * tables.activation_power)[:, None], shape
+    )
+    if start is None:
+        with np.errstate(divide="ignore"):
+            start = np.log(bulk_start(mean_squares.T[..., None], cells.alpha, cells.lam, c))
+        start[0] = np.where(flat, LOG_TINY_X, start[0])
+        start[1] = np.where(cells.pinned, np.log(1e100), start[1])
+    data = [flat, cells.pinned, cells.alpha, cells.beta, cells.lam]
+    if shared:
+        data = [values.T for values in data]
+        start = np.swapaxes(start, 1, 2)
+
+    def evaluate(point: Array, rows: Index) -> tuple[Array, Array, Array]:
+        is_flat, is_pinned, alpha, beta, lam = (values[rows] for values in data)
+        mine = tables if shared or len(rows) == shape[0] else tables.rows(rows)
+        x, v2 = np.exp(point)
+        curve = isotropic_curve(x, c if shared else c[rows])
+        averages = _averages(mine, v2 * curve.t, v2, work, shared)
+        equations, jacobian, gradient = bulk_equations(averages, x, v2, curve, alpha, beta, lam)
+        for number, frozen in enumerate((is_flat, is_pinned)):
+            if np.any(frozen):
+                equations[number] = np.where(frozen, 0.0, equations[number])
+                gradient[number] = np.where(frozen, 0.0, gradient[number])
+                jacobian[number, number] = np.where(frozen, 1.0, jacobian[number, number])
+                jacobian[number, 1 - number] = np.where(frozen, 0.0, jacobian[number, 1 - number])
+        return equations, jacobian, gradient
+
+    result = newton(evaluate, start)
+    if shared:
+        return np.swapaxes(result.point, 1, 2), result.converged.T
+    return result.point, result.converged
+
+
+def _averages(tables: Tables, v1: Array, v2: Array, work: Workspace, shared: bool) -> BulkAverages:
+    """E[o mu_A^2] and E[o^2 mu_A^2 mu_B^2]; with a shared table the cells are rows (R, 1)."""
+    o = resolvent(tables, v1.T, v2.T, work) if shared else resolvent(tables, v1, v2, work)
+    first = np.matmul(o, tables.weighted_squares)
+    np.multiply(o, o, out=o)
+    second = np.matmul(o, tables.weighted_products)
+    columns = [first[..., 0], first[..., 1], second[..., 0], second[..., 1], second[..., 2]]
+    return BulkAverages(*(column.T for column in columns) if shared else columns)
+
+
+def evaluate_observables(tables: Tables, cells: CellValues, points: Array, work: Workspace) -> dict[str, Array]:
+    """Everything that is linear given (V1, V2), for the cells (T, C) of a tile; eqs. (17)-(27)."""
+    alpha, beta, c = cells.alpha, cells.beta, tables.bulk_variance[:, None]
+    x, v2 = np.exp(points)
+    curve = isotropic_curve(x, c)
+    v1 = v2 * curve.t
+    ridge = beta * cells.lam * v2
+    mean_squares = np.sum(tables.weighted_squares[..., :2], axis=1)[:, None, :]
+
+    o = resolvent(tables, v1, v2, work)
+    first = np.matmul(o, tables.weighted_squares)
+    columns = np.moveaxis(np.matmul(o, tables.signal_columns), -1, 0)
+    np.multiply(o, o, out=o)
+    second = np.matmul(o, tables.weighted_squares)
+    products = np.matmul(o, tables.weighted_products)
+    averages = BulkAverages(first[..., 0], first[..., 1], products[..., 0], products[..., 1], products[..., 2])
+    squared = averages._replace(first=second[..., 0], second=second[..., 1])
+    residual = _residual(averages, x, v2, curve, cells, tables)
+
+    # signal
+    count = tables.basis.shape[1]
+    gram = np.empty((count, count, *alpha.shape))
+    pairs = [(i, j) for i in range(count) for j in range(i + 1)]
+    for (i, j), column in zip(pairs, columns, strict=False):
+        gram[i, j] = gram[j, i] = column
+    projections = columns[len(pairs):len(pairs) + count]
+    mu1_h1, mu0_power = columns[-2], columns[-1]
+    variances: list[Array | None] = [None if cells.n_finite is None else cells.n_finite * v2, alpha * c * v2]
+    if cells.norm_variance is not None:
+        variances.append(np.maximum(alpha * cells.norm_variance * v2 / beta, 1e-200))
+    signal = signal_parameters(gram, projections, tables.triangle, variances, alpha * v1 * mu1_h1)
+
+    # conditional error before estimation, N' = (h - fbar)^2 + (h1 - psi mu1)^2 + unlearnable
+    shape = o.shape
+    error = work.array(1, shape)
+    np.matmul(np.moveaxis(signal.coefficients, 0, -1), tables.basis, out=error)
+    np.subtract(tables.h[:, None], error, out=error)
+    np.multiply(error, error, out=error)
+    spike_error = _mean(error, tables)
+    orthogonal = work.array(2, shape)
+    np.multiply(signal.psi[..., None], tables.mu1[:, None], out=orthogonal)
+    np.subtract(tables.h1[:, None], orthogonal, out=orthogonal)
+    np.multiply(orthogonal, orthogonal, out=orthogonal)
+    orthogonal += tables.unlearnable[:, None]
+    orthogonal_error = _mean(orthogonal, tables)
+    error += orthogonal
+    np.multiply(error, o, out=error)
+    weighted = np.matmul(error, tables.weighted_squares) + cells.noise_var[..., None] * second
+
+    # estimation
+    fixed = (signal.th**2 + signal.psi**2) / (c * v2)
+    if cells.norm_variance is not None:
+        silent = cells.norm_variance == 0
+        fixed += np.where(silent, 0.0, beta * signal.chi**2 / (np.where(silent, 1.0, cells.norm_variance) * v2))
+    if cells.n_finite is not None:
+        fixed += alpha * signal.m**2 / (cells.n_finite * v2)
+    moments = second_moments(squared, v1, v2, curve, alpha, ridge, weighted[..., 0], weighted[..., 1], fixed)
+    estimation = mean_squares[..., 0] * moments.q1 + mean_squares[..., 1] * moments.q2
+    variance = mean_squares[..., 0] * moments.q1_variable + mean_squares[..., 1] * moments.q2_variable
+    generalization = spike_error + orthogonal_error + estimation
+    train = weighted[..., 2] + moments.q1 * second[..., 0] + moments.q2 * second[..., 1]
+    overlap = v2 * mu0_power
+    return {
+        "test_error": generalization + cells.noise_var,
+        "generalization_error": generalization,
+        "train_error": train,
+        "ridge_objective": train + cells.lam * beta / alpha * moments.q2,
+        "spike_error": spike_error,
+        "orthogonal_error": orthogonal_error,
+        "estimation_error": estimation,
+        "variance": variance,
+        "bias": generalization - variance,
+        "m": signal.m,
+        "th": signal.th,
+        "chi": signal.chi,
+        "psi": signal.psi,
+        "q1": moments.q1 + signal.psi**2,
+        "q2": moments.q2,
+        "V1": v1,
+        "V2": v2,
+        "n_crossover": np.where(
+            tables.triangle[:, 0, 0, None] > 0, 1 / np.where(overlap > 0, overlap, 1.0), np.inf
+        ),
+        "residual": residual,
+    }
+
+
+def _mean(values: Array, tables: Tables) -> Array:
+    return np.matmul(values, tables.weight[..., None])[..., 0]
+
+
+def _residual(
+    averages: BulkAverages, x: Array, v2: Array, curve: SpectralCurve, cells: CellValues, tables: Tables
+) -> Array:
+    """Residual of the two equations, each relative to its largest term."""
+    equations, _, _ = bulk_equations(averages, x, v2, curve, cells.alpha, cells.beta, cells.lam)
+    mean_square = np.sum(tables.weighted_squares[..., 0], axis=1)
+    flat = (mean_square * tables.bulk_variance < 1e-28 * tables.activation_power)[:, None]
+    first = np.where(flat, 0.0, np.abs(equations[0]))
+    second = np.where(cells.pinned, 0.0, np.abs(equations[1]) / np.maximum(cells.beta, 1e-300))
+    return np.maximum(first, second)

@@ -1,0 +1,1 @@
+"""Slow, independent reference implementations used by the tests."""
