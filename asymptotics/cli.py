@@ -146,7 +146,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _theory(slug: str) -> type[Problem]:
-    from .studies.study import find_theory
+    from .studies.reading import find_theory
 
     return find_theory(slug)
 

@@ -82,20 +82,23 @@ def variables(prediction: Prediction) -> dict[str, tuple]:
 
 
 def coordinates(problem: Problem) -> dict[str, tuple]:
-    """Labels of the axes and the parameters that vary, as (axes, values[, attributes])."""
+    """Labels of the axes and the parameters that vary, as (axes, values, attributes)."""
     cells = problem.cells
     arrays: dict[str, tuple] = {dim: ((dim,), label) for dim, label in cells.labels.items()}
     for name, array in cells.arrays.items():
         along = cells.varying(name)
         if along and not (name in cells.dims and along != (name,)):
             values = array.reshape([cells.shape[cells.dims.index(dim)] for dim in along])
-            if values.dtype.kind == "i" and np.any(values >= 2**31):
-                values = values.astype(np.float64)  # netCDF-3 has no larger integers; sizes up to 2^53 stay exact
             if name not in arrays:
                 arrays[name] = (along, values)
     for name, (along, values) in list(arrays.items()):
-        if name in problem.parameters:
-            declared = problem.parameters[name]
-            attributes = {"long_name": declared.meaning, "symbol": declared.symbol, "units": "1"}
-            arrays[name] = (along, values, attributes)
+        if values.dtype.kind == "i" and np.any(np.abs(values) >= 2**31):
+            values = values.astype(np.float64)  # netCDF-3 has no larger integers; sizes up to 2^53 stay exact
+        arrays[name] = (along, values, parameter_attributes(problem, name) if name in problem.parameters else {})
     return arrays
+
+
+def parameter_attributes(problem: Problem, name: str) -> dict[str, str]:
+    """What a dataset says about a parameter."""
+    declared = problem.parameters[name]
+    return {"long_name": declared.meaning, "symbol": declared.symbol, "units": "1"}

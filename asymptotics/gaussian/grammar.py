@@ -9,9 +9,8 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
-import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -19,62 +18,16 @@ import mpmath
 import numpy as np
 import sympy
 
-from .members import MEMBERS
-from .symbolic import X, Abs, NormalCdf, Relu, Sigmoid, Sign, Softplus, Tanh, evaluate, mpmath_library
+from .forms import HIGHEST_POWER, SMALLEST_NUMBER, Form, constant_value
+from .symbolic import Abs, NormalCdf, Relu, Sigmoid, Sign, Softplus, Tanh, X
 
 LONGEST_TEXT = 1000
 DEEPEST_NESTING = 60
 MOST_NODES = 400
-HIGHEST_POWER = 24
 LARGEST_LITERAL, SMALLEST_LITERAL = 1e6, 1e-6
-LARGEST_NUMBER, SMALLEST_NUMBER = 1e30, 1e-30
+LARGEST_NUMBER = 1e30
+LARGEST_EXPONENT = 69
 LONGEST_RATIO = 4000  # bits of an exact fraction
-
-TermKey = tuple[str, sympy.Expr, sympy.Expr]  # g, b, c  of  g(b x + c)
-
-
-@dataclasses.dataclass(frozen=True)
-class Form:
-    """polynomial(x) + sum of a g(b x + c), with exact coefficients; b > 0, and b = 1 where g is homogeneous."""
-
-    polynomial: tuple[sympy.Expr, ...]
-    terms: Mapping[TermKey, sympy.Expr] = dataclasses.field(default_factory=dict)
-
-    @property
-    def is_polynomial(self) -> bool:
-        return not self.terms
-
-    @property
-    def is_constant(self) -> bool:
-        return not self.terms and len(self.polynomial) <= 1
-
-    def __add__(self, other: Form) -> Form:
-        size = max(len(self.polynomial), len(other.polynomial))
-        padded = [(*form.polynomial, *[sympy.S.Zero] * (size - len(form.polynomial))) for form in (self, other)]
-        terms = dict(self.terms)
-        for key, a in other.terms.items():
-            terms[key] = terms.get(key, sympy.S.Zero) + a
-        return Form(_trimmed([a + b for a, b in zip(*padded, strict=True)]), {k: a for k, a in terms.items() if a != 0})
-
-    def scaled(self, factor: sympy.Expr) -> Form:
-        if factor == 0:
-            return Form(())
-        return Form(tuple(factor * a for a in self.polynomial), {k: factor * a for k, a in self.terms.items()})
-
-    def times(self, other: Form) -> Form | None:
-        """The product, where it is of this form."""
-        for one, two in ((self, other), (other, self)):
-            if one.is_constant:
-                return two.scaled(one.polynomial[0] if one.polynomial else sympy.S.Zero)
-        if self.terms or other.terms:
-            return None
-        if len(self.polynomial) + len(other.polynomial) - 2 > HIGHEST_POWER:
-            refuse(f"polynomials must be of degree <= {HIGHEST_POWER}")
-        product = [sympy.S.Zero] * (len(self.polynomial) + len(other.polynomial) - 1)
-        for i, a in enumerate(self.polynomial):
-            for j, b in enumerate(other.polynomial):
-                product[i + j] += a * b
-        return Form(_trimmed(product))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +40,6 @@ class Node:
     @property
     def is_constant(self) -> bool:
         return self.form is not None and self.form.is_constant
-
-    @property
-    def polynomial(self) -> tuple[sympy.Expr, ...] | None:
-        return self.form.polynomial if self.form is not None and self.form.is_polynomial else None
 
 
 def refuse(reason: str) -> NoReturn:
@@ -166,7 +115,7 @@ class Reader:
                 return Node(X, Form((sympy.S.Zero, sympy.S.One)))
             case ast.Name(id=("pi" | "e") as name):
                 return _constant(sympy.pi if name == "pi" else sympy.E)
-            case ast.Name(id=name) if name in CALLS or name in ("max", "min", "maximum", "minimum"):
+            case ast.Name(id=name) if name in FUNCTIONS:
                 refuse(f"{name} needs an argument, as in {name}(x)")
             case ast.Name(id=name):
                 refuse(f"unknown name {_unknown(name)}")
@@ -198,6 +147,8 @@ class Reader:
         halves = 2 * exponent.tree
         if not halves.is_Integer or abs(halves) > 2 * HIGHEST_POWER:
             refuse(f"powers must be multiples of 1/2 up to {HIGHEST_POWER}, got {short(exponent.tree)}")
+        if halves == 0:
+            return _constant(sympy.S.One)
         if base.is_constant:
             size = constant_value(base.tree)
             if halves < 0 and size == 0:
@@ -205,13 +156,13 @@ class Reader:
             if halves % 2 and size < 0:
                 refuse(f"{short(base.tree)} is negative and has no real root")
             return _constant(base.tree**exponent.tree)
+        if halves == -2 and (inner := self._exponential_above(base)):
+            return self._call("sigmoid", [_scale(inner, sympy.S.NegativeOne)])  # 1/(1 + exp(u))
         if halves % 2:
             self.positive.append(base)
         elif halves < 0:
             self.nonzero.append(base)
-            if halves == -2 and (inner := self._exponential_above(base)):
-                return self._call("sigmoid", [_scale(inner, sympy.S.NegativeOne)])  # 1/(1 + exp(u))
-        return Node(base.tree**exponent.tree, _power_form(base.form, exponent.tree))
+        return Node(base.tree**exponent.tree, base.form.power(exponent.tree) if base.form is not None else None)
 
     def _exponential_above(self, node: Node) -> Node | None:
         """u, if the node is 1 + exp(u)."""
@@ -222,13 +173,15 @@ class Reader:
         return None
 
     def _call(self, name: str, arguments: list[Node]) -> Node:
-        if name in ("max", "maximum", "min", "minimum"):
+        if name in EXTREMA:
             return self._extremum(name, arguments)
-        if name not in CALLS:
+        if name not in FUNCTIONS:
             refuse(f"unknown function {_unknown(name)}")
         if len(arguments) != 1:
             refuse(f"{name} takes one argument, got {len(arguments)}")
         inner = arguments[0]
+        if name in HERMITE:
+            return self._hermite(HERMITE[name], inner)
         if name == "sqrt":
             return self._power(inner, _constant(sympy.S.Half))
         if name == "log":
@@ -239,20 +192,18 @@ class Reader:
                 return self._call("softplus", [exponent])
             else:
                 self.positive.append(inner)
-        if inner.is_constant and not name.startswith("he"):
-            if name == "exp" and abs(constant_value(inner.tree)) > 100:
-                refuse(f"exp({short(inner.tree)}) is out of range")
+        if inner.is_constant:
+            if name == "exp" and abs(constant_value(inner.tree)) > LARGEST_EXPONENT:
+                refuse(f"the exponential of {short(inner.tree)} is out of range")
             return _constant(CALLS[name](inner.tree))
-        if name.startswith("he"):
-            return self._hermite(int(name[2:]), inner)
-        return Node(CALLS[name](inner.tree), _call_form(name, inner.form))
+        return Node(CALLS[name](inner.tree), inner.form.under(name) if inner.form is not None else None)
 
     def _extremum(self, name: str, arguments: list[Node]) -> Node:
         """max(a, b) = a + relu(b - a), min(a, b) = a - relu(a - b)."""
         if len(arguments) != 2:
             refuse(f"{name} takes two arguments, got {len(arguments)}")
         a, b = arguments
-        sign = sympy.S.One if name.startswith("max") else sympy.S.NegativeOne
+        sign = sympy.Integer(EXTREMA[name])
         excess = _scale(_add(b, _scale(a, sympy.S.NegativeOne)), sign)
         return _add(a, _scale(self._call("relu", [excess]), sign))
 
@@ -265,15 +216,6 @@ class Reader:
             total = _add(_multiply(total, square), _constant(sympy.Integer(a)))
         total = _multiply(total, inner) if degree % 2 else total
         return _scale(total, 1 / sympy.sqrt(sympy.factorial(degree)))
-
-
-def constant_value(tree: sympy.Expr) -> Any:
-    """Value of a constant as an mpmath number of 50 digits; what is not rational and below 1e-30 is zero."""
-    if tree.is_Rational:
-        return mpmath.mpf(int(tree.p)) / int(tree.q)
-    with mpmath.workdps(60):
-        value = evaluate(tree, None, mpmath_library(mpmath.mp))
-        return mpmath.mpf(0) if abs(value) < SMALLEST_NUMBER else value
 
 
 def short(text: object, length: int = 40) -> str:
@@ -317,51 +259,6 @@ def _node(tree: sympy.Expr, form: Form | None) -> Node:
     return Node(tree, form)
 
 
-def _trimmed(coefficients: list[sympy.Expr]) -> tuple[sympy.Expr, ...]:
-    size = len(coefficients)
-    while size and (coefficients[size - 1] == 0 or (size > 1 and constant_value(coefficients[size - 1]) == 0)):
-        size -= 1
-    return tuple(coefficients[:size])
-
-
-def _power_form(form: Form | None, exponent: sympy.Expr) -> Form | None:
-    if form is None or not form.is_polynomial or not exponent.is_Integer or exponent < 0:
-        return form if exponent == 1 else None
-    power = Form((sympy.S.One,))
-    for _ in range(int(exponent)):
-        power = power.times(form) or power
-    return power
-
-
-def _call_form(name: str, inner: Form | None) -> Form | None:
-    """The form of g(b x + c): b > 0 by symmetry, b = 1 where g is homogeneous."""
-    if inner is None or not inner.is_polynomial or len(inner.polynomial) != 2:
-        return None
-    if name == "abs":  # 2 relu(u) - u
-        return _sum(_call_form("relu", inner), inner, sympy.Integer(2), sympy.S.NegativeOne)
-    if name == "sigmoid":
-        half = inner.scaled(sympy.S.Half)
-        return _sum(_call_form("tanh", half), Form((sympy.S.One,)), sympy.S.Half, sympy.S.Half)
-    if name not in MEMBERS:
-        return None
-    member = MEMBERS[name]
-    c, b = inner.polynomial
-    a, polynomial = sympy.S.One, Form(())
-    if constant_value(b) < 0:
-        b, c = -b, -c
-        if member.reflection:  # g(-u) = g(u) - u
-            polynomial = inner
-        else:
-            a = sympy.Integer(member.parity)
-    if member.kinked:
-        a, b, c = a * b**member.degree, sympy.S.One, c / b
-    return Form((), {(name, b, c): a}) + polynomial
-
-
-def _sum(one: Form | None, two: Form, a: sympy.Expr, b: sympy.Expr) -> Form | None:
-    return None if one is None else one.scaled(a) + two.scaled(b)
-
-
 def _check_size(node: Node) -> None:
     """Numbers and powers that stay small, so that exact arithmetic stays cheap."""
     for number in node.tree.atoms(sympy.Rational):
@@ -377,8 +274,7 @@ def _check_size(node: Node) -> None:
 
 
 def _unknown(name: str) -> str:
-    known = [*CALLS, "max", "min", "maximum", "minimum", "linear", "x", "pi", "e"]
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, [*sorted(FUNCTIONS), "linear", "x", "pi"], n=1)
     return short(name) + (f", did you mean {near[0]!r}?" if near else "")
 
 
@@ -398,8 +294,10 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "softplus": Softplus,
     "sigmoid": Sigmoid,
     "gelu": lambda u: u * NormalCdf(u),
-    **{f"he{degree}": sympy.hermite_prob for degree in range(HIGHEST_POWER + 1)},
 }
+HERMITE = {f"he{degree}": degree for degree in range(HIGHEST_POWER + 1)}
+EXTREMA = {"max": 1, "maximum": 1, "min": -1, "minimum": -1}
+FUNCTIONS = {*CALLS, *HERMITE, *EXTREMA}
 
 _KINDS: dict[type, str] = {
     ast.Attribute: "attribute access",

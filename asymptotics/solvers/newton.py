@@ -44,8 +44,8 @@ def newton(
     """Find the stationary point of a convex potential in two unknowns for R x S cells.
 
     The line search needs no values of the potential: along a step s it looks at the slope D = gradient . s, which
-    vanishes at the minimum along the step, and halves the step until |D| has fallen by a tenth.  Every cell has its own
-    step and stops on its own; rows that have stopped leave the batch.
+    is negative before the minimum along the step, and halves the step while D > 0.9 |D at its start|: an overshoot.  Every
+    cell has its own step and stops on its own; rows that have stopped leave the batch.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def newton(
         equations, jacobian, gradient = evaluate(trial, rows)
         evaluations[rows] += running
         finite = np.isfinite(equations).all(axis=0) & np.isfinite(gradient).all(axis=0)
-        trial_slope = np.abs(np.sum(np.where(finite, gradient, 0.0) * step, axis=0))
+        trial_slope = np.sum(np.where(finite, gradient, 0.0) * step, axis=0)
         # steps this short are in the quadratic regime, where the slope is rounding noise
         short = fraction * np.max(np.abs(step), axis=0) < 1e-6
         accepted = running & finite & ((trial_slope <= 0.9 * slope) | short)

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..datasets import plain, plain_parameters
+from ..datasets import parameter_attributes, plain, plain_parameters
 from ..errors import ParameterError
 from ..files import check_writable, reason, replacing
 from ..problem import Problem
@@ -116,8 +114,9 @@ def _labelled(study: Study, problems: Sequence[Problem], axes: Axes) -> xr.Datas
     for problem in _progress(problems):
         part = run(problem, study.output.observables)
         # an optimum that happens not to vary is still a result
-        extra = {name: _coordinate(xr, problem, name) for name in study.chosen if name not in part.coords}
-        parts.append(part.assign_coords(extra))
+        constant = {name: xr.DataArray(problem.cells.arrays[name].item(), attrs=parameter_attributes(problem, name))
+                    for name in study.chosen if name not in part.coords}
+        parts.append(part.assign_coords(constant))
     for name in reversed(study.fixed_axes):
         parts = _concatenated(xr, parts, problems[0], name, axes[name])
     (dataset,) = parts
@@ -127,17 +126,10 @@ def _labelled(study: Study, problems: Sequence[Problem], axes: Axes) -> xr.Datas
     return dataset
 
 
-def _coordinate(xr: Any, problem: Problem, name: str) -> Any:
-    declared = problem.parameters[name]
-    attributes = {"long_name": declared.meaning, "symbol": declared.symbol, "units": "1"}
-    return xr.DataArray(np.ravel(problem.cells.arrays[name])[0], attrs=attributes)
-
-
 def _concatenated(xr: Any, parts: list, problem: Problem, name: str, values: Sequence[Any]) -> list:
     """Runs of `len(values)` datasets joined along a new dimension."""
-    declared = problem.parameters[name]
-    attributes = {"long_name": declared.meaning, "symbol": declared.symbol, "units": "1"}
-    labels = xr.DataArray([label(value) for value in values], dims=name, name=name, attrs=attributes)
+    labels = xr.DataArray([label(value) for value in values], dims=name, name=name,
+                          attrs=parameter_attributes(problem, name))
     step = len(values)
     try:
         return [

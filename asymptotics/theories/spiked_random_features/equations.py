@@ -64,26 +64,28 @@ def bulk_start(
 def bulk_equations(
     averages: BulkAverages, x: Array, v2: Array, curve: SpectralCurve, alpha: Array, beta: Array, lam: Array
 ) -> tuple[Array, Array, Array]:
-    """Equations for (x, V2), Jacobian in (log x, log V2) and gradient of the potential there; eqs. (13)-(15).
+    """Equations for (x, V2), Newton matrix and gradient of the potential in (log x, log V2); eqs. (13)-(15).
 
     h1 = alpha V2 E[mu1^2 o]/x - 1,
     g2 = alpha V2 E[mu2^2 o] - (beta - x t) + beta lam V2,    V1 = V2 t(x).
+
+    (x t h1, g2) is the gradient of the potential in (log V1, log V2), where it is convex; the matrix is its Hessian there
+    applied to steps of (log x, log V2), the first row divided by x t.  So every Newton step descends, and neither a large
+    nor a small ridge cancels anything.
     """
     v1 = v2 * curve.t
     xt = x * curve.t
-    along = alpha * v2 / x
-    h1 = along * averages.first - 1
     ridge = beta * lam * v2
+    h1 = alpha * v2 * averages.first / x - 1
     g2 = alpha * v2 * averages.second - (beta - 1) - curve.deficit + ridge
+    coupling = alpha * v1 * v2 * averages.first_second + curve.stiffness
+    # alpha E[o^2 mu_A^2] V_A, nonnegative
+    a = alpha * v1 * averages.first - alpha * v1 * (v1 * averages.first_first + v2 * averages.first_second)
+    b = alpha * v2 * averages.second - alpha * v2 * (v1 * averages.first_second + v2 * averages.second_second)
+    a, b = np.maximum(a, 0.0), np.maximum(b, 0.0)
     jacobian = np.stack([
-        np.stack([
-            -along * (averages.first + v1 * curve.elasticity * averages.first_first),
-            along * (averages.first - v1 * averages.first_first - v2 * averages.first_second),
-        ]),
-        np.stack([
-            -alpha * v2 * v1 * curve.elasticity * averages.first_second + xt * (1 + curve.elasticity),
-            alpha * v2 * (averages.second - v1 * averages.first_second - v2 * averages.second_second) + ridge,
-        ]),
+        np.stack([(a + coupling) * curve.elasticity / xt, a / xt]),
+        np.stack([-coupling * curve.elasticity, b + ridge]),
     ])
     gradient = np.stack([curve.elasticity * xt * h1, g2 + xt * h1])
     return np.stack([h1, g2]), jacobian, gradient

@@ -1,0 +1,203 @@
+"""Study files: TOML, every key checked, refused under its key path."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ParameterError
+from ..files import reason
+from ..problem import Problem, nearest
+from ..theories import THEORIES
+from .sections import Section, is_number, shown
+from .study import Axes, Output, Simulation, Study
+
+_LARGEST_AXIS = 10**7
+
+
+def load(path: str | Path) -> Study:
+    """Read and check a study file.
+
+    Parameters
+    ----------
+    path : path-like
+        A TOML file.
+
+    Raises
+    ------
+    ParameterError
+        Named after the key at fault, such as `axes.alpha`.
+    """
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except (OSError, ValueError) as error:
+        raise ParameterError(str(path), f"cannot be read ({reason(error)})") from None
+    except RecursionError:
+        raise ParameterError(str(path), "cannot be read (nested too deeply)") from None
+    return parse(document, Path(path).stem)
+
+
+def parse(document: Mapping[str, Any], name: str = "study") -> Study:
+    """Check the content of a study file; the problems it states are built once to see that they exist."""
+    top = Section("", document, ("theory", "optimal", "parameters", "axes", "output", "simulation", "run"))
+    if "run" in top.table:
+        raise ParameterError("run", "is not supported yet; leave the section out")
+    theory = find_theory(top.string("theory", required=True))
+    parameters = dict(Section("parameters", top.section("parameters"), theory.parameters).table)
+    axes = {key: _axis(theory, f"axes.{key}", key, value)
+            for key, value in Section("axes", top.section("axes"), theory.parameters).table.items()}
+    study = Study(name, theory, parameters, axes, top.strings("optimal"))
+    _check_parameters(study)
+    _check_optimal(study)
+    output = _output(study, Section("output", top.section("output"), _names(Output)))
+    study = dataclasses.replace(study, output=output)
+    _build(study, axes, "axes")
+    if "simulation" in top.table:
+        section = Section("simulation", top.section("simulation"), _names(Simulation))
+        study = dataclasses.replace(study, simulation=_simulation(study, section))
+        _build(study, study.simulation_axes(), "simulation.points")
+    return study
+
+
+def find_theory(slug: str) -> type[Problem]:
+    """The problem class of this name."""
+    if slug not in THEORIES:
+        raise ParameterError("theory", f"{slug!r} is not known{nearest(slug, THEORIES) or ': ' + ', '.join(THEORIES)}")
+    return THEORIES[slug]
+
+
+def _names(section: type) -> list[str]:
+    return [field.name for field in dataclasses.fields(section)]
+
+
+def _axis(theory: type[Problem], path: str, name: str, value: Any) -> Sequence[Any]:
+    """The values along an axis, from a list or from {start, stop, num, spacing}."""
+    declared = theory.parameters[name]
+    if isinstance(value, dict):
+        if not declared.is_cell:
+            raise ParameterError(path, "must be a list of values: this parameter has no range")
+        value = _range(Section(path, value, ("start", "stop", "num", "spacing")))
+    elif not isinstance(value, list) or not value:
+        raise ParameterError(path, f"must be a list of values or {{start, stop, num, spacing}}, got {shown(value)}")
+    elif declared.is_cell and not all(is_number(item) for item in value):
+        raise ParameterError(path, f"must be a list of finite numbers, got {shown(value)}")
+    try:
+        if declared.is_cell:
+            return declared.canonical(name, value)
+        for item in value:
+            declared.canonical(name, item)
+    except ParameterError as error:
+        raise ParameterError(path, error.reason) from None
+    return value
+
+
+def _range(section: Section) -> np.ndarray:
+    table = section.table
+    for key in ("start", "stop"):
+        if not is_number(table.get(key)):
+            raise ParameterError(section.key(key), f"must be a finite number, got {shown(table.get(key, 'nothing'))}")
+    num = section.whole("num", low=1)
+    if num > _LARGEST_AXIS:
+        raise ParameterError(section.key("num"), f"must be <= {_LARGEST_AXIS}, got {num}")
+    spacing = section.string("spacing") or "linear"
+    if spacing not in ("linear", "log"):
+        raise ParameterError(section.key("spacing"), f"must be one of linear, log, got {shown(spacing)}")
+    start, stop = float(table["start"]), float(table["stop"])
+    if spacing == "log" and min(start, stop) <= 0:
+        raise ParameterError(section.path, "must have start and stop > 0 with spacing = \"log\"")
+    return np.geomspace(start, stop, num) if spacing == "log" else np.linspace(start, stop, num)
+
+
+def _check_parameters(study: Study) -> None:
+    for name, value in study.parameters.items():
+        if name in study.axes:
+            raise ParameterError(f"axes.{name}", "is given in [parameters] as well")
+        if isinstance(value, list) and study.theory.parameters[name].is_cell:
+            raise ParameterError(f"parameters.{name}", f"must be one value (a list makes an axis), got {shown(value)}")
+
+
+def _check_optimal(study: Study) -> None:
+    known = [name.removeprefix("optimal_") for name in dir(study.theory) if name.startswith("optimal_")]
+    for name, chosen in zip(study.optimal, study.chosen, strict=True):
+        if name not in known:
+            hint = nearest(name, known) or f": it has {', '.join(known) or 'none'}"
+            raise ParameterError("optimal", f"{study.theory.slug} has no optimal {name!r}{hint}")
+        if chosen in study.axes:
+            raise ParameterError(f"axes.{chosen}", f"is chosen by optimal = {name!r} and cannot be an axis")
+
+
+def _build(study: Study, axes: Axes, section: str) -> None:
+    """Build the problems, and say which key of the file is at fault if they cannot be."""
+    try:
+        study.problems(axes)
+    except ParameterError as error:
+        base = error.name.partition("[")[0]
+        raise ParameterError(f"{section if base in axes else 'parameters'}.{error.name}", error.reason) from None
+
+
+def _output(study: Study, section: Section) -> Output:
+    observables = section.strings("observables") or None
+    for name in observables or ():
+        known = study.theory.prediction.observables
+        if name not in known:
+            hint = nearest(name, known) or f" ({', '.join(known)})"
+            raise ParameterError("output.observables", f"{name!r} is not a known observable{hint}")
+    output = Output(observables, section.string("table"), section.string("netcdf"), section.strings("plot"),
+                    section.string("plot_kind"), section.string("x"))
+    for key, paths, suffixes in (("table", [output.table], (".csv",)), ("netcdf", [output.netcdf], (".nc",)),
+                                 ("plot", output.plot, (".png", ".pdf"))):
+        for path in paths:
+            if path is not None:
+                _check_path(f"output.{key}", path, suffixes)
+    if output.plot:
+        from ..plots.figures import COMPONENTS, check_figure
+
+        lengths = {name: len(values) for name, values in study.axes.items()}
+        numeric = [name for name in study.axes if name not in study.fixed_axes]
+        kind = check_figure(lengths, numeric, output.plot_kind, output.x, "output.")
+        scalar = {name for name, declared in study.theory.prediction.observables.items() if not declared.dims}
+        if not scalar & set(observables or (COMPONENTS if kind == "decomposition" else scalar)):
+            raise ParameterError("output.observables", "must name an observable to plot that has no axes of its own")
+        output = dataclasses.replace(output, plot_kind=kind)
+    elif output.plot_kind or output.x:
+        raise ParameterError("output.plot_kind" if output.plot_kind else "output.x", "needs output.plot")
+    return output
+
+
+def _check_path(name: str, path: str, suffixes: tuple[str, ...]) -> None:
+    # a study file is data: it must not write elsewhere, nor over files of another kind
+    if Path(path).is_absolute() or ".." in Path(path).parts:
+        raise ParameterError(name, f"must be a path inside the output directory, got {shown(path)}")
+    if Path(path).suffix.lower() not in suffixes:
+        raise ParameterError(name, f"must end in {' or '.join(suffixes)}, got {shown(path)}")
+
+
+def _simulation(study: Study, section: Section) -> Simulation:
+    given = section.section("points")
+    points: dict[str, Sequence[Any]] = {}
+    for name, value in Section("simulation.points", given, study.axes).table.items():
+        path = f"simulation.points.{name}"
+        points[name] = _axis(study.theory, path, name, value)
+        _check_within(path, study, name, points[name])
+    for name, values in study.axes.items():
+        if len(values) > 1 and name not in points:
+            raise ParameterError("simulation.points", f"must have every axis longer than one; {name} is missing")
+    return Simulation(section.whole("d", low=1), points, section.whole("seeds", low=2, default=8),
+                      section.whole("seed", low=0, default=0))
+
+
+def _check_within(path: str, study: Study, name: str, values: Sequence[Any]) -> None:
+    axis = study.axes[name]
+    for value in values:
+        if name in study.fixed_axes:
+            if value not in axis:
+                raise ParameterError(path, f"must be values of the axis, got {shown(value)}")
+        elif not np.min(axis) <= value <= np.max(axis):
+            low, high = float(np.min(axis)), float(np.max(axis))
+            raise ParameterError(path, f"must lie within the axis ({low:g} to {high:g}), got {float(value):g}")
