@@ -223,16 +223,18 @@ def _check_outputs(problem: Problem, options: argparse.Namespace) -> None:
 
 def describe(theory: type[Problem]) -> str:
     """Everything that a theory declares about itself, as text."""
-    parameters = [(name, f"${declared.symbol}$" if declared.symbol else "", declared.range, _default(declared),
-                   declared.meaning) for name, declared in theory.parameters.items()]
-    observables = [
-        (name, f"${declared.symbol}$" if declared.symbol else "", f"[{', '.join(declared.dims)}]" if declared.dims
-         else "", declared.meaning + (f"; {declared.undefined}" if declared.undefined else ""))
-        for name, declared in theory.prediction.observables.items()
-    ]
-    lines = [f"{theory.slug}: {theory.title}", f"source: {theory.source}"]
-    lines += ["", "Parameters", *_columns(("name", "symbol", "range", "default", "meaning"), parameters)]
-    lines += ["", "Observables", *_columns(("name", "symbol", "axes", "meaning; when undefined"), observables)]
+    lines = [f"{theory.slug}: {theory.title}", f"source: {theory.source}", "", "PARAMETERS: symbol, range, default"]
+    parameters = [(name, declared.symbol, declared.range, _default(declared))
+                  for name, declared in theory.parameters.items()]
+    for line, parameter in zip(_columns(parameters), theory.parameters.values(), strict=True):
+        lines += [line, f"      {parameter.meaning}"]
+    lines += ["", "OBSERVABLES: symbol, further axes"]
+    observables = [(name, declared.symbol, ", ".join(declared.dims))
+                   for name, declared in theory.prediction.observables.items()]
+    for line, observable in zip(_columns(observables), theory.prediction.observables.values(), strict=True):
+        lines += [line, f"      {observable.meaning}"]
+        if observable.undefined:
+            lines.append(f"      ({observable.undefined})")
     return "\n".join(lines)
 
 
@@ -243,8 +245,7 @@ def _default(declared: Parameter) -> str:
     return json.dumps(list(default) if isinstance(default, tuple) else default, default=str)
 
 
-def _columns(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    lines = [heading, *rows]
+def _columns(lines: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  " + "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
             for line in lines]
@@ -273,7 +274,7 @@ def _print_values(prediction: Prediction) -> None:
     meanings = {name: declared.meaning for name, declared in prediction.observables.items()}
     rows = [(name, f"{values[0]:.12g}" if isinstance(values[0], float) else str(values[0]).lower(),
              meanings.get(name.partition("[")[0], "")) for name, values in from_prediction(prediction).items()]
-    print("\n".join(_columns(("observable", "value", "meaning"), rows)))
+    print("\n".join(_columns(rows)))
 
 
 def _write(prediction: Prediction, options: argparse.Namespace) -> None:

@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
 
 def hermite_polynomial(degree: int) -> Array:
-    """Power-basis coefficients of h_degree."""
-    return np.polynomial.hermite_e.herme2poly([0.0] * degree + [1.0]) / math.sqrt(math.factorial(degree))
+    """Power-basis coefficients of h_degree, correctly rounded."""
+    integers = [int(a) for a in np.polynomial.hermite_e.herme2poly([0.0] * degree + [1.0])]
+    factorial, digits = math.factorial(degree), 1 << 200
+    roots = [math.isqrt(a * a * digits * digits // factorial) / digits for a in integers]
+    return np.array([math.copysign(root, a) if a else 0.0 for root, a in zip(roots, integers, strict=True)])
 
 
 def hermite_functions(x: Array, degree: int) -> Array:
     """h_k(x) sqrt(phi(x)) for k = 0..degree, shape (degree + 1, len(x)); bounded, whatever the degree."""
     functions = np.zeros((degree + 1, x.size))
-    functions[0] = np.sqrt(normal_density(x))
+    functions[0] = np.exp(-0.25 * x * x) / (2 * math.pi) ** 0.25
     if degree:
         functions[1] = x * functions[0]
     for k in range(1, degree):

@@ -81,6 +81,7 @@ class _Plain:
         self.value, self.slope = member.value, member.slope
         self.jumps = ((0.0, member.jump),) if member.jump else ()
         self.features = ((0.0, member.scale),)
+        self.degree, self.ripple = member.degree, math.inf if member.localised else member.scale
         self.trapezoid_step = member.trapezoid_step
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import warnings
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from ..errors import AccuracyWarning
-from .quadrature import GAUSSIAN_RANGE, Array, graded_edges, normal_density, panel_rule, trapezoid_rule
+from .quadrature import GAUSSIAN_RANGE, Array, bisected, graded_edges, normal_density, panel_rule, trapezoid_rule
 
 _CHUNK = 1 << 20
 _LONGEST_TRAPEZOID = 400
+_MOST_HALVINGS = 7
+
+Rule = Callable[[Array, Array], tuple[Array, Array]]  # nodes and weights in z at (mean, deviation)
 
 
 class Moments(NamedTuple):
@@ -37,6 +40,14 @@ class Integrable(Protocol):
         """The derivative, without the jumps."""
 
     @property
+    def degree(self) -> int:
+        """It grows at most like |x|**degree."""
+
+    @property
+    def ripple(self) -> float:
+        """The shortest length over which it varies away from its features."""
+
+    @property
     def jumps(self) -> tuple[tuple[float, float], ...]:
         """(location, height) of the jumps."""
 
@@ -59,45 +70,62 @@ def integrate_moments(function: Integrable, mean: Array, variance: Array) -> Mom
     m, s = np.ravel(mean).astype(np.float64), np.sqrt(np.ravel(variance).astype(np.float64))
     if not m.size:
         return Moments(*(np.zeros(shape) for _ in range(4)))
+    half_range = GAUSSIAN_RANGE if function.degree <= 2 else _half_range(function, m, s)
     step = function.trapezoid_step(float(np.max(s)))
     if step is None:
-        moments = _settled(function, m, s)
-    elif step and 2 * GAUSSIAN_RANGE / step <= _LONGEST_TRAPEZOID:
-        moments = _by_trapezoid(function, m, s, step)
+        moments = _settled(function, m, s, half_range)
+    elif step and 2 * half_range / step <= _LONGEST_TRAPEZOID:
+        moments = _by_trapezoid(function, m, s, half_range, step)
     else:
-        moments = _by_panels(function, m, s, 1.0)
+        moments = _by_panels(function, m, s, half_range, function.ripple)
     return Moments(*(moment.reshape(shape) for moment in moments))
 
 
-def _by_trapezoid(function: Integrable, m: Array, s: Array, step: float) -> Moments:
-    z, weight = trapezoid_rule(GAUSSIAN_RANGE, step)
+def _half_range(function: Integrable, m: Array, s: Array) -> float:
+    """Range of z outside which sigma^2 phi is negligible, for a function that grows."""
+    z = np.linspace(-8 * GAUSSIAN_RANGE, 8 * GAUSSIAN_RANGE, 353)
+    means = np.array([np.min(m), np.clip(0.0, np.min(m), np.max(m)), np.max(m)])
+    with np.errstate(all="ignore"):
+        size = np.abs(function.value(means[:, None] + np.max(s) * z))
+        logarithm = 2 * np.log(np.where(np.isfinite(size), size, 0.0)) - 0.5 * z * z
+    negligible = logarithm < np.max(logarithm, axis=-1, keepdims=True) - 76
+    return max(GAUSSIAN_RANGE, float(np.max(np.abs(z) * ~negligible)) + 0.5)
+
+
+def _by_trapezoid(function: Integrable, m: Array, s: Array, half_range: float, step: float) -> Moments:
+    z, weight = trapezoid_rule(half_range, step)
     weight = weight * normal_density(z)
     weight /= np.sum(weight)
     return _in_chunks(function, m, s, z.size, lambda mean, deviation: (z, weight))
 
 
-def _by_panels(function: Integrable, m: Array, s: Array, width: float) -> Moments:
+def _by_panels(
+    function: Integrable, m: Array, s: Array, half_range: float, ripple: float = np.inf, bisections: int = 0
+) -> Moments:
     places = np.array([place for place, _ in function.features])
     scales = np.array([scale for _, scale in function.features])
 
     def rule(mean: Array, deviation: Array) -> tuple[Array, Array]:
         centres = (places - mean[:, None]) / deviation[:, None]
-        full = np.full(mean.shape, GAUSSIAN_RANGE)
+        width = np.minimum(1.0, 6 * ripple / deviation)  # 16 nodes for at most two periods of the square of a wave
+        full = np.full(mean.shape, half_range)
         edges = graded_edges(-full, full, width, centres, scales / deviation[:, None])
+        for _ in range(bisections):
+            edges = bisected(edges)
         z, weight = panel_rule(edges)
         return z, weight * normal_density(z)
 
-    size = rule(m[:1], np.min(s, keepdims=True))[0].shape[-1]
+    extremes = np.array([np.min(s), np.max(s)])
+    size = rule(np.zeros(2), extremes)[0].shape[-1]
     return _in_chunks(function, m, s, size, rule)
 
 
-def _in_chunks(function: Integrable, m: Array, s: Array, nodes: int, rule) -> Moments:  # type: ignore[no-untyped-def]
+def _in_chunks(function: Integrable, m: Array, s: Array, nodes: int, rule: Rule) -> Moments:
     rows = max(1, _CHUNK // nodes)
-    parts = [
-        _moments_of(function, m[start:start + rows], s[start:start + rows], *rule(m[start:start + rows],
-                                                                                   s[start:start + rows]))
-        for start in range(0, m.size, rows)
-    ]
+    parts = []
+    for start in range(0, m.size, rows):
+        mean, deviation = m[start:start + rows], s[start:start + rows]
+        parts.append(_moments_of(function, mean, deviation, *rule(mean, deviation)))
     return Moments(*(np.concatenate(moment) for moment in zip(*parts, strict=True)))
 
 
@@ -118,23 +146,32 @@ def _moments_of(function: Integrable, m: Array, s: Array, z: Array, weight: Arra
     return Moments(mu0, mu1, mu2_sq, nu)
 
 
-def _settled(function: Integrable, m: Array, s: Array) -> Moments:
-    """Halve the step until the moments agree to 1e-13; kinks are edges of panels from the start."""
-    smooth = not function.features
-    attempts = [_by_trapezoid(function, m, s, 0.4)] if smooth else [_by_panels(function, m, s, 1.0)]
-    for halvings in range(1, 8):
-        fine = _by_trapezoid(function, m, s, 0.4 / 2**halvings) if smooth else _by_panels(function, m, s, 0.5**halvings)
-        coarse = attempts.pop()
-        scale = np.sqrt(fine.mu0**2 + s**2 * fine.mu1**2 + fine.mu2_sq)
-        scale = np.where(scale > 0, scale, 1.0)
-        differences = (fine.mu0 - coarse.mu0, s * (fine.mu1 - coarse.mu1), (fine.mu2_sq - coarse.mu2_sq) / scale)
-        change = max(float(np.max(np.abs(difference) / scale)) for difference in differences)
-        if change <= 1e-13:
-            return fine
-        attempts.append(fine)
+def _settled(function: Integrable, m: Array, s: Array, half_range: float) -> Moments:
+    """Halve every step until the moments agree to 1e-13; kinks are edges of panels from the start."""
+
+    def attempt(halvings: int) -> Moments:
+        if function.features:
+            return _by_panels(function, m, s, half_range, bisections=halvings)
+        return _by_trapezoid(function, m, s, half_range, 0.4 / 2**halvings)
+
+    coarse = attempt(0)
+    with np.errstate(over="ignore", invalid="ignore"):  # moments too large for floats are infinite or NaN
+        for halvings in range(1, _MOST_HALVINGS + 1):
+            fine = attempt(halvings)
+            scale = np.sqrt(fine.mu0**2 + s**2 * fine.mu1**2 + fine.mu2_sq)
+            scale = np.where(scale > 0, scale, 1.0)
+            # mu2_sq, of which 1/lam makes much, has to be right by itself, down to the rounding of its terms
+            own = np.abs(fine.mu2_sq - coarse.mu2_sq) / np.maximum(1e4 * fine.mu2_sq, 1e-13 * scale**2)
+            differences = (fine.mu0 - coarse.mu0, s * (fine.mu1 - coarse.mu1), (fine.mu2_sq - coarse.mu2_sq) / scale)
+            change = max(float(np.max(np.abs(difference) / scale)) for difference in differences)
+            change = max(change, float(np.max(own)))
+            if change <= 1e-13:
+                return fine
+            coarse = fine
     warnings.warn(
-        f"the Gaussian moments of {function} change by a relative {change:.1e} when the step is halved; declare its kinks",
+        f"the Gaussian moments of {function} change by a relative {change:.1e} when the step is halved: "
+        "declare its kinks, if it is a callable",
         AccuracyWarning,
         stacklevel=2,
     )
-    return attempts.pop()
+    return coarse

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from .hermite import hermite_functions, hermite_polynomial
 from .members import MEMBERS, Member
 from .moments import Moments, integrate_moments
-from .quadrature import Array, graded_edges, normal_density, panel_rule
+from .quadrature import Array, gauss_legendre, graded_edges, normal_density, panel_rule
 
 MAX_DEGREE = 24
 
@@ -35,6 +35,8 @@ class Nonlinearity:
         Where it bends, and over which length; scale 0 at kinks.
     scale : float
         The shortest length over which it bends away from its kinks.
+    ripple : float
+        The shortest length over which it varies away from its features.
     degree : int
         It grows at most like |x|**degree.
     localised : bool
@@ -47,6 +49,7 @@ class Nonlinearity:
     kinks: tuple[float, ...] = ()
     features: tuple[tuple[float, float], ...] = ()
     scale: float = 1.0
+    ripple: float = math.inf
     degree: int = 0
     localised: bool = False
 
@@ -68,6 +71,14 @@ class Nonlinearity:
     def exact(self, x: Any, mp: Any) -> Any:
         """Value at an mpmath number in the context `mp`."""
         raise NotImplementedError
+
+    def exact_form(self, mp: Any) -> tuple[list[Any], list[tuple[Any, Any, Any, Any]]]:
+        """Coefficients of polynomial(x), and (a, g, b, c) for every further a g(b x + c), as mpmath numbers."""
+        return [], [(mp.one, self, mp.one, mp.zero)]
+
+    def exact_breaks(self, mp: Any) -> list[Any]:
+        """Kinks, and where it bends, as mpmath numbers: places where integrals should be split."""
+        return [mp.mpf(place) for place, _ in self.features]
 
     def trapezoid_step(self, deviation: float) -> float | None:
         """See `moments.Integrable`."""
@@ -110,13 +121,29 @@ class Nonlinearity:
         shape, m, v = m.shape, np.ravel(m), np.ravel(v)
         with np.errstate(under="ignore"):
             still = v == 0
-            moments = self._moments(m, np.where(still, 1.0, v))
+            moments = self._near_symmetry(self._moments(m, np.where(still, 1.0, v)), m, v)
             if np.any(still):
                 zero = np.zeros(m.shape)
                 limits = Moments(self.value(m), self.slope(m), zero, zero)
                 moments = Moments(*(np.where(still, limit, moment)
                                     for limit, moment in zip(limits, moments, strict=True)))
         return Moments(*(np.reshape(moment, shape)[()] for moment in moments))
+
+    def _near_symmetry(self, moments: Moments, m: Array, v: Array) -> Moments:
+        """mu0 of an odd, mu1 of an even function near mean 0, where they vanish, to full relative accuracy.
+
+        There they are the integral of the next moment: d mu0/dm = mu1 and d mu1/dm = 2 nu.
+        """
+        near = (m != 0) & (np.abs(m) < 1e-3 * np.sqrt(v))
+        if not (self.parity and np.any(near)):
+            return moments
+        nodes, weights = gauss_legendre(4)
+        inner = self._moments(*(np.ravel(x) for x in np.broadcast_arrays(
+            m[near][:, None] * 0.5 * (1 + nodes), v[near][:, None])))
+        integrand = (inner.mu1 if self.parity < 0 else 2 * inner.nu).reshape(-1, nodes.size)
+        vanishing = np.array(moments.mu0 if self.parity < 0 else moments.mu1)
+        vanishing[near] = m[near] * (integrand @ (0.5 * weights))
+        return moments._replace(**{"mu0" if self.parity < 0 else "mu1": vanishing})
 
     def second_moment(self) -> float:
         """E sigma(z)^2, z ~ N(0, 1)."""
@@ -136,8 +163,7 @@ class Nonlinearity:
     def hermite_coefficients(self, degree: int) -> Array:
         """c_k = E[sigma(z) h_k(z)], k = 0..degree, with the orthonormal h_k = He_k/sqrt(k!), in float64."""
         with np.errstate(under="ignore"):
-            half_range = math.sqrt(4 * degree + 2) + 12
-            z, weight = self._standard_rule(min(0.5, 2 / math.sqrt(degree + 1)), half_range, density=False)
+            z, weight = self._standard_rule(min(0.5, 2 / math.sqrt(degree + 1)), density=False)
             envelope = np.sqrt(normal_density(z))
             coefficients = hermite_functions(z, degree) @ (weight * envelope * self.value(z))
         if self.parity:
@@ -156,10 +182,12 @@ class Nonlinearity:
 
         return exact_coefficients(self, degree, digits)
 
-    def _standard_rule(self, width: float, half_range: float = 12.0, density: bool = True) -> tuple[Array, Array]:
+    def _standard_rule(self, width: float, density: bool = True) -> tuple[Array, Array]:
+        """Nodes and weights, for functions of z that are as narrow as this one or as `width`, under sqrt(phi)."""
+        half_range = 18 + math.sqrt(2 * self.degree)
         places = np.array([place for place, _ in self.features])
         scales = np.array([scale for _, scale in self.features])
-        edges = graded_edges(-half_range, half_range, width * min(1.0, self.scale), places, scales)
+        edges = graded_edges(-half_range, half_range, width * min(1.0, self.ripple), places, scales)
         z, weight = panel_rule(edges)
         return z, weight * normal_density(z) if density else weight
 
@@ -182,19 +210,33 @@ Term = tuple[float, Member, float, float]  # coefficient, g, b, c  of  coefficie
 
 
 class Combination(Nonlinearity):
-    """polynomial(x) + sum_i a_i g_i(b_i x + c_i) over elementary functions g_i: the form that keeps closed forms."""
+    """polynomial(x) + sum_i a_i g_i(b_i x + c_i) over elementary functions g_i: the form that keeps closed forms.
 
-    def __init__(self, text: str, polynomial: Sequence[float], terms: Sequence[Term]) -> None:
-        self.text = text
-        polynomial, self.terms = _normal_form(polynomial, terms)
-        self.polynomial = np.trim_zeros(polynomial, "b")
+    Parameters
+    ----------
+    text : str
+        How it is shown.
+    polynomial : sequence of float
+    terms : sequence of (a, g, b, c)
+    definition : str
+        The expression meant, if the coefficients are rounded: where more digits are wanted they come from it.
+        Without it the coefficients are exact.
+    """
+
+    def __init__(
+        self, text: str, polynomial: Sequence[float] | Array, terms: Sequence[Term], definition: str = ""
+    ) -> None:
+        self.text, self.definition = text, definition
+        coefficients, self.terms = _normal_form(polynomial, terms)
+        self.polynomial = np.trim_zeros(coefficients, "b")
         if self.polynomial.size - 1 > MAX_DEGREE:
             raise ValueError(f"must be of degree <= {MAX_DEGREE}, got degree {self.polynomial.size - 1}")
         self.parity = self._parity()
-        self.jumps = tuple((-c / b, a * g.jump) for a, g, b, c in self.terms if g.jump)
-        self.features = tuple((-c / b, g.scale / b) for _, g, b, c in self.terms if g.localised)
-        self.kinks = tuple(sorted({-c / b for _, g, b, c in self.terms if g.kinked}))
+        self.jumps = tuple((0.0 - c / b, a * g.jump) for a, g, b, c in self.terms if g.jump)
+        self.features = tuple((0.0 - c / b, g.scale / b) for _, g, b, c in self.terms if g.localised)
+        self.kinks = tuple(sorted({0.0 - c / b for _, g, b, c in self.terms if g.kinked}))
         self.scale = min([g.scale / b for _, g, b, _ in self.terms if g.scale > 0], default=1.0)
+        self.ripple = min([g.scale / b for _, g, b, _ in self.terms if not g.localised], default=math.inf)
         self.degree = max([self.polynomial.size - 1, 0, *(g.degree for _, g, _, _ in self.terms)])
         self.localised = self.polynomial.size <= 2 and all(g.localised for _, g, _, _ in self.terms)
 
@@ -203,7 +245,7 @@ class Combination(Nonlinearity):
         return (tuple(self.polynomial), self.terms)
 
     def __reduce__(self) -> Any:
-        return Combination, (self.text, tuple(self.polynomial), self.terms)
+        return Combination, (self.text, tuple(self.polynomial), self.terms, self.definition)
 
     @property
     def affine(self) -> bool:
@@ -222,10 +264,21 @@ class Combination(Nonlinearity):
         return total
 
     def exact(self, x: Any, mp: Any) -> Any:
-        total = mp.polyval([mp.mpf(float(a)) for a in self.polynomial[::-1]], x) if self.polynomial.size else mp.mpf(0)
-        for a, g, b, c in self.terms:
-            total += mp.mpf(a) * g.exact(mp.mpf(b) * x + mp.mpf(c), mp)
+        polynomial, terms = self.exact_form(mp)
+        total = mp.zero
+        for coefficient in polynomial[::-1]:
+            total = total * x + coefficient
+        for a, g, b, c in terms:
+            total += a * g.exact(b * x + c, mp)
         return total
+
+    def exact_form(self, mp: Any) -> tuple[list[Any], list[tuple[Any, Any, Any, Any]]]:
+        if self.definition:
+            from .expressions import exact_form
+
+            return exact_form(self.definition, mp.prec)
+        polynomial = [mp.mpf(float(a)) for a in self.polynomial]
+        return polynomial, [(mp.mpf(a), g, mp.mpf(b), mp.mpf(c)) for a, g, b, c in self.terms]
 
     def trapezoid_step(self, deviation: float) -> float:
         steps = [g.trapezoid_step(b * deviation) for _, g, b, _ in self.terms]
@@ -261,7 +314,7 @@ class Combination(Nonlinearity):
         return moments
 
 
-def _normal_form(polynomial: Sequence[float], terms: Sequence[Term]) -> tuple[Array, tuple[Term, ...]]:
+def _normal_form(polynomial: Sequence[float] | Array, terms: Sequence[Term]) -> tuple[Array, tuple[Term, ...]]:
     """Positive slopes, unit slopes where g is homogeneous, equal terms merged, constants in the polynomial."""
     total = np.zeros(max(len(polynomial), 2))
     total[: len(polynomial)] = polynomial
@@ -328,6 +381,7 @@ class Wrapped(Nonlinearity):
         self.jumps = tuple((kink, height) for kink in self.kinks if (height := self._jump(kink)))
         self.parity = self._observed_parity()
         self.degree = growth_degree(self)
+        self.ripple = self.scale
 
     @property
     def key(self) -> Any:
@@ -352,10 +406,10 @@ class Wrapped(Nonlinearity):
 
     def _jump(self, kink: float) -> float:
         """Height of the jump at a kink: both sides extrapolated to it."""
-        step = 1e-3 * self.scale * np.arange(1, 7)
+        step = 1e-3 * self.scale * np.arange(1.0, 7.0)
         lagrange = np.array([6.0, -15.0, 20.0, -15.0, 6.0, -1.0])
         height = float(lagrange @ self.value(kink + step) - lagrange @ self.value(kink - step))
-        size = float(np.max(np.abs(self.value(kink + np.concatenate([-step, step])))))
+        size = float(np.max(np.abs(self.value(np.concatenate([kink - step, kink + step])))))
         return height if abs(height) > 1e-9 * max(size, 1e-300) else 0.0
 
     def _observed_parity(self) -> int:
@@ -474,7 +528,7 @@ def _from_text(text: str) -> Nonlinearity:
         degree = int(name[2:])
         if degree > MAX_DEGREE:
             raise ValueError(f"must be of degree <= {MAX_DEGREE}, got {name}")
-        return Combination(name, hermite_polynomial(degree), [])
+        return Combination(name, hermite_polynomial(degree), [], definition=name)
     from .expressions import parse
 
     return parse(text)

@@ -1,4 +1,5 @@
-"""Quadrature chosen from the integrand: trapezoids for analytic functions, graded Gauss-Legendre panels for the rest."""
+"""Quadrature chosen from the integrand: trapezoids for analytic functions, graded Gauss-Legendre panels for the rest.
+"""
 
 from __future__ import annotations
 
@@ -62,6 +63,14 @@ def graded_edges(low: ArrayLike, high: ArrayLike, width: ArrayLike, centres: Arr
     return np.sort(np.clip(joined, low[..., None], high[..., None]), axis=-1)
 
 
+def bisected(edges: Array) -> Array:
+    """The same panels (..., E) cut in half: edges (..., 2 E - 1)."""
+    halved = np.empty((*edges.shape[:-1], 2 * edges.shape[-1] - 1))
+    halved[..., ::2] = edges
+    halved[..., 1::2] = 0.5 * (edges[..., 1:] + edges[..., :-1])
+    return halved
+
+
 def panel_rule(edges: Array, count: int = PANEL_NODES) -> tuple[Array, Array]:
     """Composite Gauss-Legendre rule: nodes and weights (..., (E - 1) * count) for edges (..., E)."""
     nodes, weights = gauss_legendre(count)
@@ -74,5 +83,5 @@ def panel_rule(edges: Array, count: int = PANEL_NODES) -> tuple[Array, Array]:
 def trapezoid_rule(half_range: float, step: float) -> tuple[Array, Array]:
     """Symmetric trapezoid rule on [-half_range, half_range] with a node at zero and at most this step."""
     count = math.ceil(half_range / step)
-    nodes = (half_range / count) * np.arange(-count, count + 1)
+    nodes = (half_range / count) * np.arange(-count, count + 1, dtype=np.float64)
     return nodes, np.full(nodes.shape, half_range / count)

@@ -64,8 +64,11 @@ def title(array: xr.DataArray) -> str:
 
 
 def name_of(array: xr.DataArray) -> str:
-    """The meaning, or failing that the name."""
-    return str(array.attrs.get("long_name") or array.name)
+    """What to call it: a parameter by its meaning, an observable by its name if that is words (`test_error`)."""
+    name = str(array.name)
+    if name not in array.coords and "_" in name:
+        return name.replace("_", " ")
+    return str(array.attrs.get("long_name") or name)
 
 
 def symbol(array: xr.DataArray) -> str:

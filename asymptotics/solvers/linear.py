@@ -21,14 +21,18 @@ def solve_2x2(matrix: Array, right: Array) -> Array:
 
 
 def solve_spd(matrix: Array, right: Array) -> Array:
-    """Solve A y = b for symmetric positive definite A (k, k, ...) and b (k, ...) by Cholesky's method, k small."""
+    """Solve A y = b for symmetric positive definite A (k, k, ...) and b (k, ...) by Cholesky's method, k small.
+
+    Where A is not positive definite to working precision the solution is NaN.
+    """
     k = len(matrix)
     factor = np.zeros(np.broadcast_shapes(matrix.shape, (k, k, *right.shape[1:])))
     y = np.array(np.broadcast_to(right, factor.shape[1:]))
     for i in range(k):
         for j in range(i):
             factor[i, j] = (matrix[i, j] - np.sum(factor[i, :j] * factor[j, :j], axis=0)) / factor[j, j]
-        factor[i, i] = np.sqrt(matrix[i, i] - np.sum(factor[i, :i] ** 2, axis=0))
+        pivot = matrix[i, i] - np.sum(factor[i, :i] ** 2, axis=0)
+        factor[i, i] = np.sqrt(np.where(pivot > 0, pivot, np.nan))
         y[i] = (y[i] - np.sum(factor[i, :i] * y[:i], axis=0)) / factor[i, i]
     for i in reversed(range(k)):
         y[i] = (y[i] - np.sum(factor[i + 1:, i] * y[i + 1:], axis=0)) / factor[i, i]

@@ -28,7 +28,7 @@ class Output:
     x: str | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Simulation:
     """Actual networks beside the theory: `seeds` of them at every point of the product of `points`."""
 
@@ -38,7 +38,7 @@ class Simulation:
     seed: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Study:
     """A checked study file."""
 

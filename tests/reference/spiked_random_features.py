@@ -518,7 +518,7 @@ def _observables(problem: _Problem, nodes: _Nodes, hats: _Hats) -> dict[str, mpf
     residual = [x + a * y + b * z for x, y, z in zip(rest, nodes.A, nodes.B, strict=True)]
     test = sum_of_products(w, residual)
     gap = [h - f for h, f in zip(nodes.h, fitted, strict=True)]
-    spike = sum_of_products(w, gap, gap)
+    spike = _without_noise(sum_of_products(w, gap, gap), sum_of_products(w, nodes.h, nodes.h))
     unseen = sum_of_products(w, [hh - h * h for hh, h in zip(nodes.hh, nodes.h, strict=True)])
     orthogonal = unseen - 2 * psi * sum_of_products(w, nodes.mu1, nodes.h1) + psi**2 * mean_a
     values = {
@@ -673,8 +673,8 @@ def solve(
     Returns
     -------
     dict
-        The observables named in `OBSERVABLES`.  m, th, psi, chi below 1e-25 of their natural scale
-        vanish by symmetry (or are exponentially small) and are returned as 0.
+        The observables named in `OBSERVABLES`.  m, th, psi, chi and spike_error below 1e-25 of their
+        natural scale (zero by symmetry, or exponentially small) are returned as 0.
     """
     with mp.workdps(max(digits, 20) + 20):
         problem = _Problem(

@@ -65,18 +65,18 @@ def choose_rule(
     base = min(0.3, 0.33 / math.sqrt(level)) / refinement
     factor = (0.25 if target.kinks else 0.28) / refinement
     step = np.minimum(base * np.minimum(1.0, width), np.where(target_width < 1.2, factor * target_width, np.inf))
+    step = np.maximum(step, 1e-9)  # a kink at full alignment: left to the panels
     counts = [2 * np.ceil(half_range / step) + 1]
     steps = [step]
 
-    sinh_step = np.minimum(0.07, 0.25 / level) * np.minimum(1.0, target_width) / refinement
+    sinh_step = np.minimum(0.07, 0.25 / level) * np.clip(target_width, 1e-9, 1.0) / refinement
     allowed = _is_centred(activation, bulk_variance) & (width < 1) & (not target.kinks)
     counts.append(np.where(allowed, 2 * np.ceil(np.arcsinh(half_range / width) / sinh_step) + 1, np.inf))
     steps.append(sinh_step)
 
     panel = 6 * base * np.minimum(1.0, width)
     if target.features:
-        with np.errstate(divide="ignore"):
-            depth = np.maximum(1.0, np.log2(panel / np.maximum(target_width, 1e-12)) + 6)
+        depth = np.maximum(1.0, np.log2(panel / np.maximum(target_width, 1e-12)) + 6)
         counts.append(PANEL_NODES * (np.ceil(2 * half_range / panel) + 2 * len(target.features) * depth))
         steps.append(panel)
     kind = np.argmin(counts, axis=0)

@@ -20,10 +20,9 @@ from .solution import CellValues, solve_cells
 Array = NDArray[np.float64]
 
 BLOCK_CELLS = 1 << 17
-# without ridge, alpha < beta: the limit lam -> 0 is reached to double precision at this multiple of E sigma^2,
-RIDGELESS = 1e-100
-# and divergent if it still moves at this one
-RIDGELESS_CHECK = 1e-120
+# lam = 0 and alpha < beta: solved at the first multiple of E sigma^2 and believed if the second changes nothing.  Power
+# laws that converge grow by less than log(1e-120)/log(1e-100) = 1.2 from one to the other, those that diverge by more.
+RIDGELESS, RIDGELESS_CHECK, SLOWEST_DIVERGENCE = 1e-100, 1e-120, 1.199
 _DIVERGENT = ("test_error", "generalization_error", "estimation_error", "variance", "q1", "q2")
 
 
@@ -124,7 +123,8 @@ class _RidgeReadout(Problem):
             singular += at_threshold
             divergent += without_limit
             for name, array in solved.items():
-                outputs[name][block] = array
+                if name in outputs:
+                    outputs[name][block] = array
         if "best_linear_error" in observables:
             outputs["best_linear_error"] = _pick(
                 self._best_linear_error(cells.arrays["noise_var"]), cells.shape, np.arange(cells.size)
@@ -293,8 +293,8 @@ def _solve_block(
         both = [solve_cells(activation, problem.target, spikes, probe, ["test_error"], refinement)["test_error"]
                 for probe in (cells.at(index), part)]
         growth = both[1] / both[0]
-        without_limit[index] = growth > 1.01
-        unresolved = ~(np.abs(growth - 1) < 1e-9) & ~(growth > 1.01)
+        without_limit[index] = growth > SLOWEST_DIVERGENCE
+        unresolved = ~(np.abs(growth - 1) < 1e-11) & ~(growth > SLOWEST_DIVERGENCE)
         solved["converged"][index[unresolved]] = False
         for name in ("V1", "V2"):
             if name in solved:
@@ -308,8 +308,9 @@ def _solve_block(
     for name, value in (("V1", np.inf), ("V2", np.inf), ("train_error", 0.0), ("ridge_objective", 0.0)):
         if name in solved:
             solved[name][pinned] = value
-    if "V2" in solved:
-        solved["V2"][degenerate] = np.inf
+    for name, where in (("V2", degenerate), ("q2", degenerate & (beta == 1.0))):
+        if name in solved:
+            solved[name][where] = np.inf
     return solved, int(np.count_nonzero(pinned)), int(np.count_nonzero(without_limit))
 
 

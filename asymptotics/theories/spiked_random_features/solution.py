@@ -71,7 +71,7 @@ def solve_cells(
     on that one, from where it is.
     """
     count = cells.alpha.size
-    outputs = {name: np.full(count, np.nan) for name in {*names, "residual"}}
+    outputs = {name: np.full(count, np.nan) for name in {*names, "residual", "generalization_error"}}
     log_point = np.zeros((2, count))
     converged = np.zeros(count, dtype=bool)
     pending = np.zeros(count, dtype=np.intp)  # class of the rule that a cell needs
@@ -95,7 +95,8 @@ def solve_cells(
                     values[index] = solved[name]
         everything = everything[pending[everything] > current]
         current = int(np.min(pending[everything], initial=1 << 30))
-    outputs["converged"] = converged & (outputs["residual"] <= RESIDUAL_LIMIT)
+    solved_for = np.isfinite(outputs["generalization_error"]) & (outputs["residual"] <= RESIDUAL_LIMIT)
+    outputs["converged"] = converged & solved_for
     return outputs
 
 
