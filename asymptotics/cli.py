@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:
-        return _refuse(f"{error.filename or 'input'}: {reason(error)}")
+        return _refuse(f"{error.filename or 'output'}: {reason(error)}")
 
 
 # ---- commands

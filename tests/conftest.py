@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from toy import Toy
+from tests.toy import Toy
 
 np.seterr(all="raise")
 

@@ -14,7 +14,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from toy import Toy, ToyPrediction
+from tests.toy import Toy, ToyPrediction
 
 import asymptotics as asy
 from asymptotics import AccuracyWarning, ParameterError
@@ -242,7 +242,7 @@ def test_observables_may_not_be_named_like_parameters() -> None:
     class Clash(Prediction):
         alpha = observable("an error")
 
-    with pytest.raises(TypeError, match="alpha.*both parameters and observables"):
+    with pytest.raises(TypeError, match=r"alpha.*both parameters and observables"):
         type("Wrong", (Problem,), {"prediction": Clash, "alpha": parameter("a"), "__annotations__": {"alpha": "float"}})
 
 
@@ -432,8 +432,10 @@ def test_a_missing_parameter_is_named() -> None:
         Toy(alpha=1.0)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.integers(),
-                    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2)))
+@given(st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+))
 def test_any_json_value_is_taken_or_refused(value: object) -> None:
     for name in ("alpha", "n", "levels", "model", "exact"):
         try:

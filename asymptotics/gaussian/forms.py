@@ -115,8 +115,9 @@ def is_zero(tree: sympy.Expr) -> bool:
 
 
 def _product(one: Sequence[sympy.Expr], two: Sequence[sympy.Expr]) -> tuple[sympy.Expr, ...]:
-    if len(one) + len(two) - 2 > HIGHEST_POWER:
-        raise ValueError(f"must be of degree <= {HIGHEST_POWER} where it is a polynomial, got {len(one) + len(two) - 2}")
+    degree = len(one) + len(two) - 2
+    if degree > HIGHEST_POWER:
+        raise ValueError(f"must be of degree <= {HIGHEST_POWER} where it is a polynomial, got degree {degree}")
     product = [sympy.S.Zero] * max(len(one) + len(two) - 1, 0)
     for i, a in enumerate(one):
         for j, b in enumerate(two):

@@ -103,6 +103,8 @@ class Reader:
         if depth > DEEPEST_NESTING:
             refuse("this one is nested too deeply")
         translated = self._translate(node, depth + 1)
+        if translated.form is None and not translated.tree.has(X):
+            translated = _constant(translated.tree)
         _check_size(translated)
         self._seen[translated.tree] = translated
         return translated
@@ -219,8 +221,8 @@ class Reader:
 
 
 def short(text: object, length: int = 40) -> str:
-    """At most so many characters of a text, quoted, on one line."""
-    shown = " ".join(str(text).split())
+    """At most so many characters of a text or a tree, quoted, on one line."""
+    shown = " ".join((str(text).lower() if isinstance(text, sympy.Basic) else str(text)).split())
     return repr(shown if len(shown) <= length else shown[: length - 3] + "...")
 
 
@@ -274,6 +276,8 @@ def _check_size(node: Node) -> None:
 
 
 def _unknown(name: str) -> str:
+    if name.startswith("he") and name[2:].isdecimal():
+        return f"{short(name)}: he0 to he{HIGHEST_POWER} are known"
     near = difflib.get_close_matches(name, [*sorted(FUNCTIONS), "linear", "x", "pi"], n=1)
     return short(name) + (f", did you mean {near[0]!r}?" if near else "")
 

@@ -60,6 +60,10 @@ class Member:
         """Value at an mpmath number, in the precision of the mpmath context `mp`."""
         raise NotImplementedError
 
+    def exact_breaks(self, mp: Any) -> list[Any]:
+        """Where it bends."""
+        return [mp.zero]
+
     def trapezoid_step(self, deviation: float) -> float:
         """Step in z that integrates g(m + deviation z) and its square to double precision; 0 if none does."""
         return 0.0

@@ -19,7 +19,7 @@ Rule = Callable[[Array, Array], tuple[Array, Array]]  # nodes and weights in z a
 
 
 class Moments(NamedTuple):
-    """Coefficients of the conditional Gaussian equivalent of sigma(t), t ~ N(mean, variance); eq. (7) of
+    """Coefficients of the conditional Gaussian equivalent of sigma(t), t ~ N(mean, variance); eq. (8) of
     docs/theories/giant_step.md.
 
     mu0 = E sigma, mu1 = E sigma', mu2_sq = E (sigma - mu0 - mu1 (t - mean))^2, nu = E sigma'' / 2.

@@ -16,6 +16,8 @@ from .moments import Moments, integrate_moments
 from .quadrature import Array, gauss_legendre, graded_edges, normal_density, panel_rule
 
 MAX_DEGREE = 24
+SHORTEST_RIPPLE = 1e-3
+_BLOCK = 1 << 15
 
 
 class Nonlinearity:
@@ -115,7 +117,7 @@ class Nonlinearity:
         -------
         Moments
             mu0 = E sigma, mu1 = E sigma', mu2_sq = E sigma^2 - mu0^2 - variance mu1^2 (free of cancellation) and
-            nu = E sigma''/2, in the sense of distributions at kinks and jumps; eq. (7) of docs/theories/giant_step.md.
+            nu = E sigma''/2, in the sense of distributions at kinks and jumps; eq. (8) of docs/theories/giant_step.md.
         """
         m, v = np.broadcast_arrays(np.asarray(mean, dtype=np.float64), np.asarray(variance, dtype=np.float64))
         shape, m, v = m.shape, np.ravel(m), np.ravel(v)
@@ -162,10 +164,7 @@ class Nonlinearity:
 
     def hermite_coefficients(self, degree: int) -> Array:
         """c_k = E[sigma(z) h_k(z)], k = 0..degree, with the orthonormal h_k = He_k/sqrt(k!), in float64."""
-        with np.errstate(under="ignore"):
-            z, weight = self._standard_rule(min(0.5, 2 / math.sqrt(degree + 1)), density=False)
-            envelope = np.sqrt(normal_density(z))
-            coefficients = hermite_functions(z, degree) @ (weight * envelope * self.value(z))
+        coefficients = self._panel_coefficients(degree, min(0.5, 2 / math.sqrt(degree + 1)))
         if self.parity:
             coefficients[(1 if self.parity > 0 else 0)::2] = 0.0
         return coefficients
@@ -181,6 +180,16 @@ class Nonlinearity:
         from .hermite import exact_coefficients
 
         return exact_coefficients(self, degree, digits)
+
+    def _panel_coefficients(self, degree: int, width: float) -> Array:
+        """The coefficients by panels of a given width."""
+        with np.errstate(under="ignore"):
+            z, weight = self._standard_rule(width, density=False)
+            total = np.zeros(degree + 1)
+            for start in range(0, z.size, _BLOCK):
+                block, own = z[start:start + _BLOCK], weight[start:start + _BLOCK]
+                total += hermite_functions(block, degree) @ (own * np.sqrt(normal_density(block)) * self.value(block))
+            return total
 
     def _standard_rule(self, width: float, density: bool = True) -> tuple[Array, Array]:
         """Nodes and weights, for functions of z that are as narrow as this one or as `width`, under sqrt(phi)."""
@@ -237,6 +246,8 @@ class Combination(Nonlinearity):
         self.kinks = tuple(sorted({0.0 - c / b for _, g, b, c in self.terms if g.kinked}))
         self.scale = min([g.scale / b for _, g, b, _ in self.terms if g.scale > 0], default=1.0)
         self.ripple = min([g.scale / b for _, g, b, _ in self.terms if not g.localised], default=math.inf)
+        if self.ripple < SHORTEST_RIPPLE:
+            raise ValueError(f"must not oscillate faster than sin(x/{SHORTEST_RIPPLE:g}), got {text:.40}")
         self.degree = max([self.polynomial.size - 1, 0, *(g.degree for _, g, _, _ in self.terms)])
         self.localised = self.polynomial.size <= 2 and all(g.localised for _, g, _, _ in self.terms)
 
@@ -457,19 +468,19 @@ def growth_degree(function: Nonlinearity) -> int:
         If values are not finite, or grow as fast as a Gaussian falls.
     """
     with np.errstate(all="ignore"):
-        x = np.array([5.0, 10.0, 20.0, 40.0, 80.0])
+        x = np.array([5.0, 10.0, 20.0, 40.0, 80.0])[:, None] * np.linspace(0.5, 1.0, 33)
         near = np.linspace(-40, 40, 4001) * min(1.0, function.scale) + 1e-3
-        size = np.abs(np.concatenate([function.value(-x), function.value(x)])).reshape(2, -1)
-        if not np.all(np.isfinite(function.value(near))):
-            raise ValueError("must be finite everywhere")
-        logs = np.log(np.maximum(np.where(np.isnan(size), np.inf, size), 1e-300))
-        ends = logs[:, -1] / logs[:, -3]
-    if not np.all(np.isfinite(size[:, :3])) or np.any((logs[:, -3] > 20) & ~(ends < 12)):
+        size = np.max(np.abs([function.value(-x), function.value(x)]), axis=(0, 2))
+        logs = np.log(np.maximum.accumulate(np.where(np.isnan(size), np.inf, np.maximum(size, 1e-300))))
+    if not np.all(np.isfinite(size[:3])) or (logs[2] > 20 and not logs[4] < 12 * logs[2]):
         raise ValueError("must be finite and grow more slowly than a Gaussian falls")
+        finite = bool(np.all(np.isfinite(function.value(near))))
     if not np.all(np.isfinite(size)):
         raise ValueError("must stay finite up to |x| = 80")
-    degree = np.max((logs[:, -1] - logs[:, -2]) / math.log(2))
-    return math.ceil(max(0.0, min(float(degree), 60.0)) - 1e-6)
+    if not finite:
+        raise ValueError("must be finite everywhere")
+    degree = float(logs[4] - logs[3]) / math.log(2)
+    return math.ceil(min(degree, 60.0) - 0.05)
 
 
 def nonlinearity(
@@ -528,7 +539,7 @@ def _from_text(text: str) -> Nonlinearity:
         degree = int(name[2:])
         if degree > MAX_DEGREE:
             raise ValueError(f"must be of degree <= {MAX_DEGREE}, got {name}")
-        return Combination(name, hermite_polynomial(degree), [], definition=name)
+        return Combination(name, hermite_polynomial(degree), [], definition=f"{name}(x)")
     from .expressions import parse
 
     return parse(text)

@@ -19,6 +19,7 @@ from .quadrature import Array
 X = sympy.Symbol("x", real=True)
 
 _FARTHEST_EXPONENT = 1e14  # exp of anything larger is as good as infinite, and takes as much memory
+_FARTHEST_PHASE = 1e300  # sin of anything larger takes more digits of pi than there is time for
 
 
 class _Real(sympy.Function):
@@ -167,6 +168,9 @@ def mpmath_library(mp: Any) -> Library:
             return mp.inf if u > 0 else mp.zero
         return mp.exp(u)
 
+    def wave(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda u: function(u) if abs(u) < _FARTHEST_PHASE else mp.nan
+
     def step(u: Any) -> Any:
         return (1 + mp.sign(u)) / 2
 
@@ -177,8 +181,8 @@ def mpmath_library(mp: Any) -> Library:
     functions = {
         sympy.exp: exp,
         sympy.log: mp.log,
-        sympy.sin: mp.sin,
-        sympy.cos: mp.cos,
+        sympy.sin: wave(mp.sin),
+        sympy.cos: wave(mp.cos),
         sympy.atan: mp.atan,
         sympy.erf: mp.erf,
         Sign: mp.sign,
@@ -213,7 +217,7 @@ def parity(tree: sympy.Expr) -> int:
     elif tree.is_Mul:
         found = math.prod(parts)
     elif tree.is_Pow:
-        found = parts[0] ** int(tree.exp) if tree.exp.is_Integer and parts[0] else int(parts[0] == 1)
+        found = parts[0] ** abs(int(tree.exp)) if tree.exp.is_Integer and parts[0] else int(parts[0] == 1)
     elif parts[0]:
         found = 1 if parts[0] == 1 or tree.func in EVEN else -int(tree.func in ODD)
     if found:

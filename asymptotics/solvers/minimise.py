@@ -84,10 +84,14 @@ def minimise_scalar(
         value = np.minimum(value, sampled_best)
         location = centre = fresh
         half = reach / 6
-    final = function(location[None])[0]
-    value = np.where(np.isfinite(final), final, value)
-    margin = 1e-3 * spacing
-    return Minima(location, value, location <= low + margin, location >= high - margin)
+    ends = function(np.stack([np.full(shape, low), np.full(shape, high), location]))
+    value = np.where(np.isfinite(ends[2]), ends[2], value)
+    # a function that levels off towards an end has its minimum there
+    at_high = ends[1] <= value * (1 + 1e-13)
+    at_low = ~at_high & (ends[0] <= value * (1 + 1e-13))
+    location = np.where(at_high, high, np.where(at_low, low, location))
+    value = np.where(at_high, ends[1], np.where(at_low, ends[0], value))
+    return Minima(location, value, at_low, at_high)
 
 
 def _parabola_vertex(profile: Array, at: NDArray[np.intp], grid: Array) -> Array:

@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 
 
 class SpectralCurve(NamedTuple):
-    """The curve t(x) and what Newton needs of it, without cancellation; eq. (11) of docs/theories/giant_step.md.
+    """The curve t(x) and what Newton needs of it, without cancellation; eq. (10) of docs/theories/giant_step.md.
 
     Attributes
     ----------

@@ -89,9 +89,8 @@ def choose_rule(
 def activation_width(activation: Nonlinearity, strength: Array, bulk_variance: Array) -> Array:
     """Length in kappa over which the moments of the activation vary: their argument is N(r kappa, c)."""
     smooth = 0.0 if activation.kinks else 0.5 * activation.scale
-    magnitude = np.abs(strength)
     length = np.maximum(np.sqrt(bulk_variance), smooth)
-    return np.where(magnitude * 1e6 > length, length / np.where(magnitude > 0, magnitude, 1.0), 1e6)
+    return length / np.maximum(np.abs(strength), 1e-6 * length)
 
 
 def _target_width(target: Nonlinearity, alignment: Array) -> Array:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...errors import AccuracyWarning, ParameterError
 from ...gaussian import Nonlinearity
-from ...parameters import parameter
+from ...parameters import is_labelled, parameter
 from ...problem import Problem
 from ...solvers import minimise_scalar
 from .gradient_step import SpikeParameters, first_coefficients, spike_parameters
@@ -23,6 +23,7 @@ BLOCK_CELLS = 1 << 17
 # lam = 0 and alpha < beta: solved at the first multiple of E sigma^2 and believed if the second changes nothing.  Power
 # laws that converge grow by less than log(1e-120)/log(1e-100) = 1.2 from one to the other, those that diverge by more.
 RIDGELESS, RIDGELESS_CHECK, SLOWEST_DIVERGENCE = 1e-100, 1e-120, 1.199
+_TRIAL = "ridge_trial"
 _DIVERGENT = ("test_error", "generalization_error", "estimation_error", "variance", "q1", "q2")
 
 
@@ -76,13 +77,13 @@ class _RidgeReadout(Problem):
         """
         base = self.replace(lam=1.0)
         power = self.activation.second_moment()
-        ndim = len(base.shape)
 
         def error(log_lam: Array) -> Array:
-            trial = _with_leading_axis(base, np.exp(log_lam))
+            trial = base.replace(lam=_like_cells(base, np.exp(log_lam), _TRIAL))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", AccuracyWarning)
-                return np.asarray(trial.solve(["test_error"]).test_error).reshape(log_lam.shape)
+                values = np.asarray(trial.solve(["test_error"]).test_error)
+            return np.moveaxis(values, trial.dims.index(_TRIAL), 0) if _TRIAL in trial.dims else values
 
         low, high = np.log(1e-9 * power), np.log(1e9 * power)
         minima = minimise_scalar(error, low, high, base.shape)
@@ -96,7 +97,7 @@ class _RidgeReadout(Problem):
                 f"in {np.count_nonzero(minima.at_high)} cells the best ridge is infinite; lam = {np.exp(high):.0e} "
                 "stands for it", AccuracyWarning, stacklevel=2,
             )
-        return base.replace(lam=_like_cells(base, lam) if ndim else float(lam))
+        return base.replace(lam=_like_cells(base, lam))
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         cells = self.cells
@@ -302,16 +303,18 @@ def _solve_block(
         for name in ("train_error", "ridge_objective"):
             if name in solved:
                 solved[name][index] = 0.0
+    # at the threshold V2 = 1e100 stands for infinity; only a noiseless target that is learned exactly stays finite
+    at_threshold = pinned & ~(np.abs(solved["generalization_error"]) < 1e20)
     for name in _DIVERGENT:
         if name in solved:
-            solved[name][pinned | without_limit] = np.inf
+            solved[name][at_threshold | without_limit] = np.inf
     for name, value in (("V1", np.inf), ("V2", np.inf), ("train_error", 0.0), ("ridge_objective", 0.0)):
         if name in solved:
             solved[name][pinned] = value
     for name, where in (("V2", degenerate), ("q2", degenerate & (beta == 1.0))):
         if name in solved:
             solved[name][where] = np.inf
-    return solved, int(np.count_nonzero(pinned)), int(np.count_nonzero(without_limit))
+    return solved, int(np.count_nonzero(at_threshold)), int(np.count_nonzero(without_limit))
 
 
 def _pick(array: Array, shape: tuple[int, ...], positions: NDArray[np.intp]) -> Array:
@@ -322,19 +325,10 @@ def _pick(array: Array, shape: tuple[int, ...], positions: NDArray[np.intp]) -> 
     return array[tuple(index if length > 1 else 0 for index, length in zip(where, array.shape, strict=True))]
 
 
-def _with_leading_axis(problem: _RidgeReadout, lam: Array) -> _RidgeReadout:
-    """The problem with trial penalties (M, *cells) along a new first axis."""
-    if not problem.cells.labels and not any(hasattr(getattr(problem, name), "dims") for name in problem.parameters):
-        return problem.replace(lam=lam)
+def _like_cells(problem: Problem, values: Array, *leading: str) -> Any:
+    """An array over leading axes and all cells of a problem, labelled if the problem is."""
+    if not any(is_labelled(getattr(problem, name)) for name in problem.parameters):
+        return values
     import xarray as xr
 
-    return problem.replace(lam=xr.DataArray(lam, dims=("ridge_trial", *problem.dims)))
-
-
-def _like_cells(problem: _RidgeReadout, lam: Array) -> Any:
-    """An array over all cells, labelled if the problem is."""
-    if not any(hasattr(getattr(problem, name), "dims") for name in problem.parameters):
-        return lam
-    import xarray as xr
-
-    return xr.DataArray(lam, dims=problem.dims, coords=dict(problem.cells.labels))
+    return xr.DataArray(values, dims=(*leading, *problem.dims), coords=dict(problem.cells.labels))

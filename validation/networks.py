@@ -1,0 +1,200 @@
+"""Two-layer networks in plain NumPy: initialisation, one gradient step, ridge readout, errors on fresh points.
+
+Arrays are named as in docs/theories/giant_step.md: X (n x d) inputs, W (p x d) weights, F = sigma(X W^T) (n x p)
+features, f(x) = a . sigma(W x)/sqrt(p) the network.  Activations and targets are anything `asymptotics.nonlinearity`
+takes: a name, an expression in x, a callable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asymptotics import Nonlinearity, nonlinearity
+
+Array = NDArray[np.float64]
+Function = str | Nonlinearity | Callable
+
+BLOCK_ENTRIES = 1 << 21  # largest (samples x hidden units) array made at once
+
+
+def generators(seed: int | np.random.SeedSequence, count: int) -> list[np.random.Generator]:
+    """Independent generators, the same ones whenever the seed is the same.
+
+    Parameters
+    ----------
+    seed : int or numpy.random.SeedSequence
+        It is not changed (its method `spawn` would give other children at the next call).
+    count : int
+
+    Returns
+    -------
+    list of numpy.random.Generator
+    """
+    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    keys = ((*root.spawn_key, child) for child in range(count))
+    return [np.random.default_rng(np.random.SeedSequence(root.entropy, spawn_key=key)) for key in keys]
+
+
+def unit_vector(d: int, rng: np.random.Generator, orthogonal_to: Array | None = None) -> Array:
+    """A uniformly random unit vector of R^d, or of the hyperplane orthogonal to a unit vector."""
+    vector = rng.standard_normal(d)
+    if orthogonal_to is not None:
+        vector -= (vector @ orthogonal_to) * orthogonal_to
+    return vector / np.linalg.norm(vector)
+
+
+def sphere_rows(p: int, d: int, rng: np.random.Generator) -> Array:
+    """p independent rows, uniform on the unit sphere of R^d: the weights before the step."""
+    rows = rng.standard_normal((p, d))
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def spiked_weights(
+    p: int,
+    spike_strength: float,
+    direction: Array,
+    bulk_variance: float,
+    rng: np.random.Generator,
+    row_norm_variance: float = 0.0,
+) -> Array:
+    """Weights r 1 v^T + bulk of spiked random features.
+
+    Parameters
+    ----------
+    p : int
+        Hidden units.
+    spike_strength : float
+        r.
+    direction : ndarray
+        The unit vector v.
+    bulk_variance : float
+        Mean squared norm c of the rows of the bulk, whose directions are uniform.
+    rng : numpy.random.Generator
+    row_norm_variance : float
+        k = p Var |row|^2.  The squared norms are c for k = 0, else c chi^2_D/D with D = 2 c^2 p/k; at k = 2 beta c^2
+        (D = d) the rows are Gaussian.
+
+    Returns
+    -------
+    ndarray, shape (p, d)
+    """
+    bulk = math.sqrt(bulk_variance) * sphere_rows(p, direction.size, rng)
+    if row_norm_variance > 0:
+        freedom = 2 * bulk_variance**2 * p / row_norm_variance
+        bulk *= np.sqrt(rng.chisquare(freedom, (p, 1)) / freedom)
+    return bulk + spike_strength * direction
+
+
+def single_index_data(
+    n: int, direction: Array, target: Function, noise_var: float, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """n samples x ~ N(0, I_d) with labels y = target(<direction, x>) + sqrt(noise_var) N(0, 1); returns (X, y)."""
+    X = rng.standard_normal((n, direction.size))
+    y = nonlinearity(target)(X @ direction) + math.sqrt(noise_var) * rng.standard_normal(n)
+    return X, y
+
+
+@np.errstate(under="ignore")
+def features(weights: Array, activation: Function, X: Array) -> Array:
+    """F = sigma(X W^T), shape (n, p)."""
+    return nonlinearity(activation)(X @ weights.T)
+
+
+def network(weights: Array, readout: Array, activation: Function, X: Array) -> Array:
+    """Outputs f(x) = a . sigma(W x)/sqrt(p) at the rows of X."""
+    outputs = [features(weights, activation, X[part]) @ readout for part in _blocks(len(X), len(weights))]
+    return np.concatenate(outputs) / math.sqrt(len(weights))
+
+
+@np.errstate(under="ignore")
+def gradient_step(weights: Array, readout: Array, activation: Function, X: Array, y: Array, eta: float) -> Array:
+    """The weights after one full-batch gradient step.
+
+        W_i + (eta/n0) sum_mu (y_mu - f(x_mu)) u_i sigma'(w_i . x_mu) x_mu,     a_i = u_i/sqrt(p),
+
+    that is learning rate eta p on (1/2 n0) sum_mu (y_mu - f(x_mu))^2, with f(x) = a . sigma(W x)/sqrt(p).
+
+    Parameters
+    ----------
+    weights : ndarray, shape (p, d)
+        W.
+    readout : ndarray, shape (p,)
+        a; ones/sqrt(p) in the theory.
+    activation : str, Nonlinearity or callable
+        sigma; a callable without a given derivative is differentiated numerically.
+    X, y : ndarray, shapes (n0, d) and (n0,)
+    eta : float
+
+    Returns
+    -------
+    ndarray, shape (p, d)
+    """
+    sigma = nonlinearity(activation)
+    levels = math.sqrt(len(weights)) * readout
+    step = np.zeros_like(weights)
+    for part in _blocks(len(X), len(weights)):
+        inputs, fields = X[part], X[part] @ weights.T
+        residuals = y[part] - sigma(fields) @ readout / math.sqrt(len(weights))
+        slopes = sigma.derivative(fields)
+        slopes *= residuals[:, None]
+        step += slopes.T @ inputs
+    return weights + (eta / len(X)) * levels[:, None] * step
+
+
+def ridge(F: Array, y: Array, lam: float) -> Array:
+    """The readout w that minimises sum (y - F w/sqrt(p))^2 + lam |w|^2.
+
+    Parameters
+    ----------
+    F : ndarray, shape (n, p)
+    y : ndarray, shape (n,)
+    lam : float
+        At 0 the least-squares solution of least norm.
+
+    Returns
+    -------
+    ndarray, shape (p,)
+    """
+    n, p = F.shape
+    A = F / math.sqrt(p)
+    if lam == 0:
+        return np.linalg.lstsq(A, y)[0]
+    if p <= n:
+        return np.linalg.solve(_add_ridge(A.T @ A, lam), A.T @ y)
+    return A.T @ np.linalg.solve(_add_ridge(A @ A.T, lam), y)
+
+
+def fresh_error(
+    weights: Array,
+    readout: Array,
+    activation: Function,
+    direction: Array,
+    target: Function,
+    points: int,
+    rng: np.random.Generator,
+) -> float:
+    """Mean squared error of the network on fresh points with noiseless labels.
+
+    Adding `noise_var` gives the error on noisy labels without the scatter that drawing the noise would add.
+    """
+    total = 0.0
+    for part in _blocks(points, len(weights)):
+        X, y = single_index_data(part.stop - part.start, direction, target, 0.0, rng)
+        total += float(np.sum((y - network(weights, readout, activation, X)) ** 2))
+    return total / points
+
+
+def _blocks(n: int, p: int) -> Iterator[slice]:
+    """Slices of n samples, for (samples x p) arrays of bounded size."""
+    length = max(1, BLOCK_ENTRIES // p)
+    for start in range(0, n, length):
+        yield slice(start, min(start + length, n))
+
+
+def _add_ridge(gram: Array, lam: float) -> Array:
+    gram[np.diag_indices_from(gram)] += lam
+    return gram
