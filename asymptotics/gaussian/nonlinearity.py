@@ -471,10 +471,10 @@ def growth_degree(function: Nonlinearity) -> int:
         x = np.array([5.0, 10.0, 20.0, 40.0, 80.0])[:, None] * np.linspace(0.5, 1.0, 33)
         near = np.linspace(-40, 40, 4001) * min(1.0, function.scale) + 1e-3
         size = np.max(np.abs([function.value(-x), function.value(x)]), axis=(0, 2))
+        finite = bool(np.all(np.isfinite(function.value(near))))
         logs = np.log(np.maximum.accumulate(np.where(np.isnan(size), np.inf, np.maximum(size, 1e-300))))
     if not np.all(np.isfinite(size[:3])) or (logs[2] > 20 and not logs[4] < 12 * logs[2]):
         raise ValueError("must be finite and grow more slowly than a Gaussian falls")
-        finite = bool(np.all(np.isfinite(function.value(near))))
     if not np.all(np.isfinite(size)):
         raise ValueError("must stay finite up to |x| = 80")
     if not finite:

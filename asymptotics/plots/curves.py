@@ -76,8 +76,8 @@ def learning_curves(
         scale_axis(ax, "x", values)
         scale_axis(ax, "y", np.concatenate([np.ravel(array.values) for array in arrays]))
         ax.margins(x=0.02)
-        ax.set_xlabel(title(values))
-        ax.set_ylabel(title(curves[0]) if len(curves) == 1 else ", ".join(symbol(curve) for curve in curves))
+        ax.set_xlabel(title(values, "x"))
+        ax.set_ylabel(title(curves[0], "y") if len(curves) == 1 else ", ".join(symbol(curve) for curve in curves))
         handles = [*colour.handles(dataset), *_reference_handles(references)]
         if points:
             handles.append(_simulation_handle(simulation))
@@ -128,7 +128,7 @@ def error_decomposition(
         scale_axis(ax, "x", values)
         ax.set_xlim(numbers.min(), numbers.max())
         ax.set_ylim(bottom=np.min(stacked, initial=0.0, where=np.isfinite(stacked)))
-        ax.set_xlabel(title(values))
+        ax.set_xlabel(title(values, "x"))
         ax.set_ylabel("error")
         handles, names = ax.get_legend_handles_labels()
         # in the order in which the areas lie on the page
@@ -206,7 +206,7 @@ def _draw_points(ax: Axes, simulation: xr.Dataset, name: Any, dim: Any, values: 
     kept = np.isfinite(means)
     if np.any(kept):
         ax.errorbar(numbers[kept], means[kept], yerr=np.nan_to_num(errors[kept]), color=colour, linestyle="none",
-                    marker="o", markersize=4.5, markeredgecolor="white", markeredgewidth=0.5, elinewidth=1, zorder=3)
+                    marker="o", markersize=3.5, elinewidth=1, capsize=2, zorder=3)
 
 
 def _is_constant(array: xr.DataArray) -> bool:
@@ -228,4 +228,4 @@ def _reference_handles(references: Sequence[xr.DataArray]) -> list[Line2D]:
 def _simulation_handle(simulation: xr.Dataset | None) -> Any:
     size = None if simulation is None else simulation.attrs.get("size_d")
     label = "simulation" + (f", $d = {size}$" if size is not None else "")
-    return Line2D([], [], color=REFERENCE, linestyle="none", marker="o", markersize=4.5, label=label)
+    return Line2D([], [], color=REFERENCE, linestyle="none", marker="o", markersize=3.5, label=label)

@@ -15,8 +15,8 @@ from ..errors import ParameterError
 from ..problem import nearest
 
 _DECADES = 1.5
-_FEW_DECADES = 2.2
-_LABEL_WIDTH = 46
+_FEW_DECADES = 2.7
+_WIDTHS = {"x": 56, "y": 42}
 
 
 def pick(dataset: xr.Dataset, names: str | Iterable[str]) -> list[xr.DataArray]:
@@ -56,11 +56,11 @@ def numbers(dataset: xr.Dataset, dim: Any) -> xr.DataArray | None:
     return xr.DataArray(np.arange(dataset.sizes[dim]), dims=(dim,), name=dim)
 
 
-def title(array: xr.DataArray) -> str:
-    """Meaning and symbol, for an axis."""
+def title(array: xr.DataArray, which: str) -> str:
+    """What to call it and its symbol, in lines that fit beside the axis."""
     symbol = array.attrs.get("symbol")
     text = name_of(array) + (f" (${symbol}$)" if symbol else "")
-    return textwrap.fill(text, _LABEL_WIDTH, break_long_words=False)
+    return textwrap.fill(text, _WIDTHS[which], break_long_words=False)
 
 
 def name_of(array: xr.DataArray) -> str:

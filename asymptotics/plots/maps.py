@@ -54,7 +54,7 @@ def heat_map(
             spine.set_visible(True)
         bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02)
         bar.outline.set_linewidth(0.6)
-        bar.set_label(title(dataset[observable]))
+        bar.set_label(title(dataset[observable], "y"))
     return ax
 
 
@@ -83,10 +83,10 @@ def _axis(ax: Axes, which: str, dataset: xr.Dataset, dim: Any) -> tuple[np.ndarr
     if array is None:
         names = dataset.coords[dim].values
         axis.set_ticks(np.arange(len(names)), [str(name) for name in names])
-        axis.set_label_text(title(dataset.coords[dim]))
+        axis.set_label_text(title(dataset.coords[dim], which))
         return np.arange(len(names)), np.arange(len(names) + 1) - 0.5
     scale_axis(ax, which, array)
-    axis.set_label_text(title(array))
+    axis.set_label_text(title(array, which))
     order = np.argsort(array.values, kind="stable")
     values = array.values[order].astype(np.float64)
     return order, np.exp(_edges(np.log(values))) if is_log(values) else _edges(values)
