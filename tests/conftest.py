@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+
 from tests.toy import Toy
 
 np.seterr(all="raise")

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from tests.toy import Toy
 
 import asymptotics as asy
 from asymptotics import cli, studies
+from tests.toy import Toy
 
 ROOT = Path(__file__).parents[1]
 GIANT_STEP = ('{"activation":"tanh","target":"sin","alpha0":20,"eta":3,"alpha":[0.2,3.0],"lam":0.1,'

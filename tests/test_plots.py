@@ -13,12 +13,12 @@ import pytest
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, to_hex
-from tests.toy import Toy
 
 import asymptotics as asy
 from asymptotics import ParameterError, plots
 from asymptotics.plots.labels import equation, is_log
 from asymptotics.plots.style import COLOURS, REFERENCE
+from tests.toy import Toy
 
 
 def dataset(**axes: object) -> xr.Dataset:
@@ -312,7 +312,7 @@ def test_components_are_stacked_up_to_their_sum() -> None:
     assert heights.min() == 0.0
     heights = upper.get_paths()[0].vertices[:, 1]
     assert (heights.min(), heights.max()) == (pytest.approx(0.5), pytest.approx(float(total.max())))
-    assert list(legend(ax)) == ["sum", "fit error", "noise error"]
+    assert list(legend(ax)) == ["noise error", "fit error", "sum"]
     assert ax.get_ylim()[0] == 0.0
     assert to_hex(lower.get_facecolor()[0][:3]).upper() != to_hex(upper.get_facecolor()[0][:3]).upper()  # type: ignore[index]
 

@@ -14,12 +14,12 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from tests.toy import Toy, ToyPrediction
 
 import asymptotics as asy
 from asymptotics import AccuracyWarning, ParameterError
 from asymptotics.parameters import observable, parameter
 from asymptotics.problem import Prediction, Problem
+from tests.toy import Toy, ToyPrediction
 
 POSITIVE = st.floats(0.125, 64.0)
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
-from tests.toy import Toy
 
 import asymptotics as asy
 from asymptotics import ParameterError, studies
 from asymptotics.studies import execution, simulation
+from tests.toy import Toy
 
 pytestmark = pytest.mark.usefixtures("toy")
 

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from ..errors import ParameterError
 from .labels import along, equation, name_of, pick, scale_axis, symbol, title
-from .style import COLOURS, LINE_STYLES, REFERENCE, colours, new_axes, style
+from .style import COLOURS, LINE_STYLES, REFERENCE, colours, new_axes, style, tint
 
 _LONGEST_LEGEND = 8
 
@@ -121,8 +121,8 @@ def error_decomposition(
         ax = new_axes() if ax is None else ax
         lower = np.zeros_like(stacked[0])
         for array, upper, shade in zip(arrays, stacked, itertools.cycle(COLOURS)):
-            ax.fill_between(numbers, lower, upper, where=np.isfinite(upper).tolist(), color=shade, alpha=0.7,
-                            linewidth=0, label=name_of(array))
+            ax.fill_between(numbers, lower, upper, where=np.isfinite(upper).tolist(), color=tint(shade), linewidth=0,
+                            label=name_of(array))
             lower = upper
         ax.plot(numbers, stacked[-1], color="black", linewidth=1.2, label="sum")
         scale_axis(ax, "x", values)
@@ -131,8 +131,8 @@ def error_decomposition(
         ax.set_xlabel(title(values, "x"))
         ax.set_ylabel("error")
         handles, names = ax.get_legend_handles_labels()
-        # in the order in which the areas lie on the page
-        ax.legend(handles[::-1], names[::-1])
+        # above the axes: inside, it would lie on the areas
+        ax.legend(handles, names, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return ax
 
 

@@ -16,7 +16,7 @@ from ..problem import nearest
 
 _DECADES = 1.5
 _FEW_DECADES = 2.7
-_WIDTHS = {"x": 56, "y": 42}
+_WIDTHS = {"x": 62, "y": 42}
 
 
 def pick(dataset: xr.Dataset, names: str | Iterable[str]) -> list[xr.DataArray]:
@@ -59,8 +59,10 @@ def numbers(dataset: xr.Dataset, dim: Any) -> xr.DataArray | None:
 def title(array: xr.DataArray, which: str) -> str:
     """What to call it and its symbol, in lines that fit beside the axis."""
     symbol = array.attrs.get("symbol")
-    text = name_of(array) + (f" (${symbol}$)" if symbol else "")
-    return textwrap.fill(text, _WIDTHS[which], break_long_words=False)
+    # on the page a symbol is far shorter than its LaTeX
+    text = name_of(array) + (" (SS)" if symbol else "")
+    lines = textwrap.fill(text, _WIDTHS[which], break_long_words=False)
+    return lines.replace("(SS)", f"(${symbol}$)")
 
 
 def name_of(array: xr.DataArray) -> str:
