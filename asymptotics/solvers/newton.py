@@ -44,8 +44,8 @@ def newton(
     """Find the stationary point of a convex potential in two unknowns for R x S cells.
 
     The line search needs no values of the potential: along a step s it looks at the slope D = gradient . s, which
-    is negative before the minimum along the step, and halves the step while D > 0.9 |D at its start|: an overshoot.  Every
-    cell has its own step and stops on its own; rows that have stopped leave the batch.
+    is negative before the minimum along the step, and halves the step while D > 0.9 |D at its start|: an overshoot.
+    Every cell has its own step and stops on its own; rows that have stopped leave the batch.
 
     Parameters
     ----------

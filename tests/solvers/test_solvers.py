@@ -60,7 +60,9 @@ def test_newton_survives_evaluations_that_are_not_finite():
 
 
 @FIXED
-@given(st.integers(-30000, 30000).map(lambda i: i / 1000), st.floats(0.1, 10), st.sampled_from(["cubic", "exp", "arctan"]))
+@given(
+    st.integers(-30000, 30000).map(lambda i: i / 1000), st.floats(0.1, 10), st.sampled_from(["cubic", "exp", "arctan"])
+)
 @np.errstate(under="ignore")
 def test_increasing_root(root, slope, kind):
     functions = {

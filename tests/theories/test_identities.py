@@ -131,7 +131,8 @@ def test_errors_add_up_and_keep_their_order(parameters):
     tiny = 1e-12 * prediction.test_error
     assert 0 <= prediction.variance <= prediction.estimation_error + tiny
     assert 0 <= prediction.train_error <= prediction.test_error + tiny
-    assert prediction.V1 < parameters["bulk_variance"] * prediction.V2 * (1 + 1e-14)
+    excess = prediction.V1 / prediction.V2 - parameters["bulk_variance"]
+    assert excess <= 1e-14 * parameters["bulk_variance"]
     assert prediction.residual < 1e-12
 
 

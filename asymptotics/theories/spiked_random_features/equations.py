@@ -69,9 +69,9 @@ def bulk_equations(
     h1 = alpha V2 E[mu1^2 o]/x - 1,
     g2 = alpha V2 E[mu2^2 o] - (beta - x t) + beta lam V2,    V1 = V2 t(x).
 
-    (x t h1, g2) is the gradient of the potential in (log V1, log V2), where it is convex; the matrix is its Hessian there
-    applied to steps of (log x, log V2), the first row divided by x t.  So every Newton step descends, and neither a large
-    nor a small ridge cancels anything.
+    (x t h1, g2) is the gradient of the potential in (log V1, log V2), where it is convex; the matrix is its Hessian
+    there applied to steps of (log x, log V2), the first row divided by x t.  So every Newton step descends, and neither
+    a large nor a small ridge cancels anything.
     """
     v1 = v2 * curve.t
     xt = x * curve.t

@@ -14,11 +14,20 @@ Array = NDArray[np.float64]
 
 
 class SpikeParameters(NamedTuple):
-    """Spike strength r, bulk variance c and alignment gamma = <v, theta>."""
+    """Spike strength r, bulk variance c and alignment gamma = <v, theta>, of T tables or of one shape."""
 
     strength: Array
     bulk_variance: Array
     alignment: Array
+
+    @property
+    def rho(self) -> Array:
+        """sqrt(1 - gamma^2), without cancellation."""
+        return np.sqrt((1 - self.alignment) * (1 + self.alignment))
+
+    def at(self, index: NDArray[np.intp]) -> SpikeParameters:
+        """Those of some tables."""
+        return SpikeParameters(self.strength[index], self.bulk_variance[index], self.alignment[index])
 
 
 def spike_parameters(

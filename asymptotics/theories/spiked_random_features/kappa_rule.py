@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ...gaussian import Nonlinearity
 from ...gaussian.quadrature import PANEL_NODES, graded_edges, normal_density, panel_rule
+from .gradient_step import SpikeParameters
 
 Array = NDArray[np.float64]
 
@@ -41,6 +42,10 @@ class KappaRule(NamedTuple):
     half_range: Array
     nodes: NDArray[np.intp]
 
+    def at(self, index: NDArray[np.intp]) -> KappaRule:
+        """The rules of some tables."""
+        return KappaRule(self.kind[index], self.step[index], self.half_range[index], self.nodes[index])
+
 
 def level_class(level: Array) -> NDArray[np.intp]:
     """Class j whose rule is made for the level 2 * 2^(j/2) >= level."""
@@ -50,16 +55,14 @@ def level_class(level: Array) -> NDArray[np.intp]:
 def choose_rule(
     activation: Nonlinearity,
     target: Nonlinearity,
-    strength: Array,
-    bulk_variance: Array,
-    alignment: Array,
+    spikes: SpikeParameters,
     level_class: int,
     refinement: int,
 ) -> KappaRule:
     """The rule with the fewest nodes among those that resolve everything."""
     level = LOWEST_LEVEL * 2.0 ** (level_class / 2)
-    width = activation_width(activation, strength, bulk_variance)
-    target_width = _target_width(target, alignment)
+    width = activation_width(activation, spikes)
+    target_width = _target_width(target, spikes)
     half_range = np.full(width.shape, _half_range(level, 2 * max(activation.degree, target.degree) + 2))
 
     base = min(0.3, 0.33 / math.sqrt(level)) / refinement
@@ -70,7 +73,7 @@ def choose_rule(
     steps = [step]
 
     sinh_step = np.minimum(0.07, 0.25 / level) * np.clip(target_width, 1e-9, 1.0) / refinement
-    allowed = _is_centred(activation, bulk_variance) & (width < 1) & (not target.kinks)
+    allowed = _is_centred(activation, spikes) & (width < 1) & (len(target.kinks) == 0)
     counts.append(np.where(allowed, 2 * np.ceil(np.arcsinh(half_range / width) / sinh_step) + 1, np.inf))
     steps.append(sinh_step)
 
@@ -86,24 +89,28 @@ def choose_rule(
     )
 
 
-def activation_width(activation: Nonlinearity, strength: Array, bulk_variance: Array) -> Array:
+def activation_width(activation: Nonlinearity, spikes: SpikeParameters) -> Array:
     """Length in kappa over which the moments of the activation vary: their argument is N(r kappa, c)."""
     smooth = 0.0 if activation.kinks else 0.5 * activation.scale
-    length = np.maximum(np.sqrt(bulk_variance), smooth)
-    return length / np.maximum(np.abs(strength), 1e-6 * length)
+    length = np.maximum(np.sqrt(spikes.bulk_variance), smooth)
+    return length / np.maximum(np.abs(spikes.strength), 1e-6 * length)
 
 
-def _target_width(target: Nonlinearity, alignment: Array) -> Array:
+def _target_width(target: Nonlinearity, spikes: SpikeParameters) -> Array:
     """The same for E sigma_star(gamma kappa + rho tau)."""
     smooth = 0.0 if target.kinks else target.scale
-    magnitude = np.maximum(np.abs(alignment), 1e-6)
-    return np.hypot(np.sqrt((1 - alignment) * (1 + alignment)), smooth) / magnitude
+    return np.hypot(spikes.rho, smooth) / np.maximum(np.abs(spikes.alignment), 1e-6)
 
 
-def _is_centred(activation: Nonlinearity, bulk_variance: Array) -> Array:
+def _is_centred(activation: Nonlinearity, spikes: SpikeParameters) -> NDArray[np.bool_]:
     """Whether all structure sits near zero, so that nodes may thin out away from it."""
     places = [abs(place) for place, _ in activation.features]
-    return activation.localised & (max(places, default=0.0) <= np.sqrt(bulk_variance))
+    return (max(places, default=0.0) <= np.sqrt(spikes.bulk_variance)) & activation.localised
+
+
+def same_parity(activation: Nonlinearity, target: Nonlinearity) -> bool:
+    """Whether every integrand is even in kappa."""
+    return activation.parity != 0 and activation.parity == target.parity
 
 
 def _half_range(level: float, degree: int) -> float:
@@ -116,26 +123,22 @@ def _half_range(level: float, degree: int) -> float:
 
 
 def rule_nodes(
-    rule: KappaRule,
-    target: Nonlinearity,
-    width: Array,
-    alignment: Array,
-    halved: bool,
+    rule: KappaRule, activation: Nonlinearity, target: Nonlinearity, spikes: SpikeParameters
 ) -> tuple[Array, Array]:
     """Nodes and Gaussian weights (T, K) of rules of one kind; K is that of the finest.
 
-    `halved` keeps kappa >= 0 with doubled weights, for integrands that are even.
+    Where every integrand is even only kappa >= 0 is kept, with doubled weights.
     """
     kind = int(rule.kind[0])
     if kind == PANELS:
         places = np.array([place for place, _ in target.features])
-        safe = np.where(np.abs(alignment) > 1e-6, alignment, 1e-6)
-        scales = np.hypot(
-            np.sqrt((1 - alignment) * (1 + alignment))[:, None], [scale for _, scale in target.features]
-        ) / np.abs(safe)[:, None]
+        safe = np.where(np.abs(spikes.alignment) > 1e-6, spikes.alignment, 1e-6)
+        scales = np.hypot(spikes.rho[:, None], [scale for _, scale in target.features]) / np.abs(safe)[:, None]
         edges = graded_edges(-rule.half_range, rule.half_range, rule.step, places / safe[:, None], scales)
         kappa, weight = panel_rule(edges)
         return kappa, weight * normal_density(kappa)
+    width = activation_width(activation, spikes)
+    halved = same_parity(activation, target)
     reach = rule.half_range if kind == UNIFORM else np.arcsinh(rule.half_range / width)
     count = int(np.max(np.ceil(reach / rule.step)))
     index = np.arange(0 if halved else -count, count + 1)

@@ -117,7 +117,7 @@ class _RidgeReadout(Problem):
             tables = np.zeros(block.size, dtype=np.intp) if flat_table is None else flat_table[block]
             values = {name: _pick(array, cells.shape, block) for name, array in cells.arrays.items()}
             used, local = np.unique(tables, return_inverse=True)
-            part = SpikeParameters(*(parameter[used] for parameter in spikes))
+            part = spikes.at(used)
             solved, at_threshold, without_limit = _solve_block(
                 self, part, local, values, names, power, refinement
             )
@@ -176,7 +176,7 @@ class SpikedRandomFeatures(_RidgeReadout):
         "overlap gamma = <v, theta> of spike and target direction", symbol=r"\gamma", low=-1, high=1
     )
     row_norm_variance: Any = parameter(
-        "p times the variance of the squared row norms of the bulk; 2 beta c^2 for Gaussian rows, 0 for normalised ones",
+        "p times the variance of the squared row norms of the bulk: 2 beta c^2 for Gaussian rows, 0 for normalised",
         symbol=r"\kappa_\delta", low=0, default=0.0,
     )
 

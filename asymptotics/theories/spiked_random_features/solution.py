@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ RESIDUAL_LIMIT = 1e-9
 class CellValues(NamedTuple):
     """Parameters of N cells; `table` is the position of their (r, c, gamma).
 
-    `pinned` cells sit at the interpolation threshold without ridge: V is infinite, and only its direction is solved for.
+    `pinned` cells sit at the interpolation threshold without ridge: V is infinite, only its direction is solved for.
     """
 
     table: Index
@@ -81,7 +81,7 @@ def solve_cells(
     everything = np.arange(count)
     while everything.size:
         chosen = everything[pending[everything] == current]
-        rule = choose_rule(activation, target, *spikes, current, refinement)
+        rule = choose_rule(activation, target, spikes, current, refinement)
         for tables, index in _tiles(activation, target, spikes, rule, cells, chosen):
             part = cells.at(index)
             start = log_point[:, index] if current else None
@@ -100,22 +100,19 @@ def solve_cells(
     return outputs
 
 
-def _tiles(  # type: ignore[no-untyped-def]
+def _tiles(
     activation: Nonlinearity, target: Nonlinearity, spikes: SpikeParameters, rule: KappaRule, cells: CellValues,
     chosen: Index,
-):
+) -> Iterator[tuple[Tables, Index]]:
     """Tables and cells (T, C) of every tile; cells whose rule would be too large are left out (they stay NaN)."""
     table_of_cell = cells.table[chosen]
     feasible = rule.nodes <= MOST_NODES
     for kind in np.unique(rule.kind[table_of_cell]):
         mine = chosen[(rule.kind[table_of_cell] == kind) & feasible[table_of_cell]]
         for tile in tiles(cells.table[mine], rule.nodes, WORK_SIZE):
+            with_norms = cells.norm_variance is not None
             tables = build_tables(
-                activation,
-                target,
-                *(parameter[tile.tables] for parameter in spikes),
-                KappaRule(*(values[tile.tables] for values in rule)),
-                with_norms=cells.norm_variance is not None,
+                activation, target, spikes.at(tile.tables), rule.at(tile.tables), with_norms
             )
             yield tables, mine[tile.cells]
 

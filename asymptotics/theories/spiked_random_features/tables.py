@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...gaussian import Nonlinearity
-from .kappa_rule import KappaRule, activation_width, rule_nodes
+from .gradient_step import SpikeParameters
+from .kappa_rule import KappaRule, rule_nodes
 
 Array = NDArray[np.float64]
 
@@ -35,7 +36,7 @@ class Tables(NamedTuple):
     mu1 : ndarray (T, K)
     h, h1, unlearnable : ndarray (T, K)
         E sigma_star, E[tau sigma_star] and the variance of sigma_star that is not linear in tau, given kappa.
-    strength, bulk_variance : ndarray (T,)
+    bulk_variance : ndarray (T,)
     activation_power : ndarray (T,)
         E sigma^2, the scale of everything quadratic in the features.
     """
@@ -51,7 +52,6 @@ class Tables(NamedTuple):
     h: Array
     h1: Array
     unlearnable: Array
-    strength: Array
     bulk_variance: Array
     activation_power: Array
 
@@ -60,33 +60,25 @@ class Tables(NamedTuple):
         return Tables(*(array[index] for array in self))
 
 
-def same_parity(activation: Nonlinearity, target: Nonlinearity) -> bool:
-    """Whether every integrand is even in kappa."""
-    return activation.parity != 0 and activation.parity == target.parity
-
-
 def build_tables(
     activation: Nonlinearity,
     target: Nonlinearity,
-    strength: Array,
-    bulk_variance: Array,
-    alignment: Array,
+    spikes: SpikeParameters,
     rule: KappaRule,
     with_norms: bool,
 ) -> Tables:
-    """Tables for T triples (r, c, gamma) on rules of one kind; eqs. (7)-(9) of docs/theories/giant_step.md.
+    """Tables for T spikes on rules of one kind; eqs. (7)-(9) of docs/theories/giant_step.md.
 
     `with_norms` adds the function nu, with which fluctuating row norms couple to the output.
     """
-    width = activation_width(activation, strength, bulk_variance)
-    kappa, weight = rule_nodes(rule, target, width, alignment, same_parity(activation, target))
-    mu0, mu1, mu2_sq, nu = activation.moments(strength[:, None] * kappa, bulk_variance[:, None])
-    rho = np.sqrt((1 - alignment) * (1 + alignment))[:, None]
-    learned = target.moments(alignment[:, None] * kappa, rho**2)
+    kappa, weight = rule_nodes(rule, activation, target, spikes)
+    c, rho = spikes.bulk_variance[:, None], spikes.rho[:, None]
+    mu0, mu1, mu2_sq, nu = activation.moments(spikes.strength[:, None] * kappa, c)
+    learned = target.moments(spikes.alignment[:, None] * kappa, rho**2)
 
     h, h1 = learned.mu0, rho * learned.mu1
     mu1_sq = mu1 * mu1
-    power = np.sum(weight * (mu0**2 + bulk_variance[:, None] * mu1_sq + mu2_sq), axis=1)
+    power = np.sum(weight * (mu0**2 + c * mu1_sq + mu2_sq), axis=1)
     functions = [mu0, kappa * mu1] + ([nu] if with_norms else [])
     basis, triangle = orthonormal(np.stack(functions, axis=1), weight, power)
     count = len(functions)
@@ -104,8 +96,7 @@ def build_tables(
         h=h,
         h1=h1,
         unlearnable=learned.mu2_sq,
-        strength=strength,
-        bulk_variance=bulk_variance,
+        bulk_variance=spikes.bulk_variance,
         activation_power=power,
     )
 
