@@ -1,5 +1,4 @@
-"""Simulator of `giant-step`: a two-layer network, one gradient step on its first layer, ridge regression of its readout.
-"""
+"""Simulator of `giant-step`: a two-layer network, one step on its first layer, ridge regression of its readout."""
 
 from __future__ import annotations
 

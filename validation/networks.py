@@ -92,7 +92,25 @@ def spiked_weights(
 def single_index_data(
     n: int, direction: Array, target: Function, noise_var: float, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """n samples x ~ N(0, I_d) with labels y = target(<direction, x>) + sqrt(noise_var) N(0, 1); returns (X, y)."""
+    """Samples of a single-index model.
+
+    Parameters
+    ----------
+    n : int
+    direction : ndarray, shape (d,)
+        The unit vector theta.
+    target : str, Nonlinearity or callable
+    noise_var : float
+        Variance of the label noise.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    X : ndarray, shape (n, d)
+        Inputs x ~ N(0, I_d).
+    y : ndarray, shape (n,)
+        Labels target(<theta, x>) + sqrt(noise_var) N(0, 1).
+    """
     X = rng.standard_normal((n, direction.size))
     y = nonlinearity(target)(X @ direction) + math.sqrt(noise_var) * rng.standard_normal(n)
     return X, y
@@ -162,10 +180,10 @@ def ridge(F: Array, y: Array, lam: float) -> Array:
     n, p = F.shape
     A = F / math.sqrt(p)
     if lam == 0:
-        return np.linalg.lstsq(A, y)[0]
+        return np.asarray(np.linalg.lstsq(A, y)[0], dtype=np.float64)
     if p <= n:
-        return np.linalg.solve(_add_ridge(A.T @ A, lam), A.T @ y)
-    return A.T @ np.linalg.solve(_add_ridge(A @ A.T, lam), y)
+        return _solve(_add_ridge(A.T @ A, lam), A.T @ y)
+    return A.T @ _solve(_add_ridge(A @ A.T, lam), y)
 
 
 def fresh_error(
@@ -180,6 +198,22 @@ def fresh_error(
     """Mean squared error of the network on fresh points with noiseless labels.
 
     Adding `noise_var` gives the error on noisy labels without the scatter that drawing the noise would add.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (p, d)
+    readout : ndarray, shape (p,)
+    activation : str, Nonlinearity or callable
+    direction : ndarray, shape (d,)
+        The unit vector theta of the target.
+    target : str, Nonlinearity or callable
+    points : int
+        Number of fresh points.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    float
     """
     total = 0.0
     for part in _blocks(points, len(weights)):
@@ -193,6 +227,10 @@ def _blocks(n: int, p: int) -> Iterator[slice]:
     length = max(1, BLOCK_ENTRIES // p)
     for start in range(0, n, length):
         yield slice(start, min(start + length, n))
+
+
+def _solve(matrix: Array, right: Array) -> Array:
+    return np.asarray(np.linalg.solve(matrix, right), dtype=np.float64)
 
 
 def _add_ridge(gram: Array, lam: float) -> Array:

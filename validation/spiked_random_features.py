@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from asymptotics import ParameterError, Problem, SpikedRandomFeatures
+from asymptotics import GiantStep, ParameterError, Problem, SpikedRandomFeatures
 
 from . import networks
 from .networks import Array
@@ -60,7 +60,27 @@ def simulate(
 
 
 def one_cell(problem: Problem, sizes: Mapping[str, int]) -> tuple[dict[str, float], int, int]:
-    """The cell parameters of a problem without axes, the input dimension and the number of fresh points."""
+    """What a simulator needs to know, checked.
+
+    Parameters
+    ----------
+    problem : Problem
+    sizes : mapping
+
+    Returns
+    -------
+    cell : dict of str to float
+        The cell parameters.
+    d : int
+        Input dimension.
+    test_points : int
+        Number of fresh points.
+
+    Raises
+    ------
+    ParameterError
+        If the problem has axes, or a size is missing, unknown or not allowed.
+    """
     if problem.shape:
         raise ParameterError(problem.dims[0], "must be one value: a simulation is of one cell, choose it with isel")
     for name, size in sizes.items():
@@ -81,7 +101,7 @@ def whole(size: float) -> int:
 
 
 def fit_readout(
-    problem: Problem,
+    problem: GiantStep | SpikedRandomFeatures,
     cell: Mapping[str, float],
     weights: Array,
     direction: Array,
@@ -90,7 +110,28 @@ def fit_readout(
     test_points: int,
     rng: np.random.Generator,
 ) -> tuple[Array, dict[str, float]]:
-    """The ridge readout of samples (X, y) on the features of `weights`, and its errors."""
+    """The ridge readout on the features of given weights, and its errors.
+
+    Parameters
+    ----------
+    problem : GiantStep or SpikedRandomFeatures
+    cell : mapping
+        Its cell parameters, of which lam and noise_var are used.
+    weights : ndarray, shape (p, d)
+    direction : ndarray, shape (d,)
+        The unit vector theta of the target.
+    X, y : ndarray, shapes (n, d) and (n,)
+        Training samples of the readout.
+    test_points : int
+    rng : numpy.random.Generator
+        Draws the fresh points.
+
+    Returns
+    -------
+    readout : ndarray, shape (p,)
+    errors : dict of str to float
+        test_error, generalization_error, train_error, ridge_objective.
+    """
     n, lam = len(y), cell["lam"]
     F = networks.features(weights, problem.activation, X)
     readout = networks.ridge(F, y, lam)

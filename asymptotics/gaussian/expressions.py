@@ -10,8 +10,8 @@ import mpmath
 import numpy as np
 import sympy
 
-from .forms import constant_value, exact_value
-from .grammar import read, refuse, short
+from .forms import Form
+from .grammar import LARGEST_NUMBER, read, refuse, short
 from .members import MEMBERS
 from .nonlinearity import Combination, Nonlinearity, growth_degree
 from .quadrature import Array
@@ -52,25 +52,24 @@ def parse(text: str) -> Nonlinearity:
         require_sign(inner.tree, positive=False)
     if node.form is None:
         return Expression(text, node.tree)
-    polynomial = [float(constant_value(a)) for a in node.form.polynomial]
-    terms = [
-        (float(constant_value(a)), MEMBERS[name], float(constant_value(b)), float(constant_value(c)))
-        for (name, b, c), a in node.form.terms.items()
-    ]
+    polynomial = [float(a) for a in node.form.polynomial]
+    terms = [(float(a), g, float(b), float(c)) for a, g, b, c in _terms(node.form)]
+    if max(map(abs, [*polynomial, *(a for a, *_ in terms)]), default=0.0) > LARGEST_NUMBER:
+        refuse(f"{short(text)} has coefficients beyond {LARGEST_NUMBER:g}")
     return Combination(text, polynomial, terms, definition=text)
 
 
 @functools.lru_cache(maxsize=256)
 def exact_form(text: str, precision: int) -> tuple[list[Any], list[tuple[Any, Any, Any, Any]]]:
     """Polynomial and terms of a combination as mpmath numbers of so many bits; see `Nonlinearity.exact_form`."""
-    form = read(text)[0].form
+    form = read(text, math.ceil(precision / math.log2(10)))[0].form
     if form is None:
         raise ValueError(f"{short(text)} is not a combination of functions with closed-form moments")
-    digits = math.ceil(precision / math.log2(10)) + 5
-    return [exact_value(a, digits) for a in form.polynomial], [
-        (exact_value(a, digits), MEMBERS[name], exact_value(b, digits), exact_value(c, digits))
-        for (name, b, c), a in form.terms.items()
-    ]
+    return list(form.polynomial), _terms(form)
+
+
+def _terms(form: Form) -> list[tuple[Any, Any, Any, Any]]:
+    return [(a, MEMBERS[name], b, c) for (name, _, _), (a, b, c) in form.terms.items()]
 
 
 class Expression(Nonlinearity):
@@ -154,10 +153,15 @@ class Expression(Nonlinearity):
         self.ripple = min(1.0, wave_length(self.tree))
         while self.ripple >= SHORTEST_RIPPLE:
             coarse, fine = (self._panel_coefficients(24, width) for width in (2.0, 1.0))
-            if float(np.max(np.abs(fine - coarse))) <= 1e-13 * float(np.linalg.norm(fine)):
+            if float(np.max(np.abs(fine - coarse))) <= 1e-13 * self._root_mean_square():
                 return self.ripple
             self.ripple /= 2
         refuse(f"{short(self.text)} varies over less than {SHORTEST_RIPPLE:g}")
+
+    def _root_mean_square(self) -> float:
+        with np.errstate(under="ignore"):
+            z, weight = self._standard_rule(1.0)
+            return math.sqrt(float(np.sum(weight * self.value(z) ** 2)))
 
 
 def _values(tree: sympy.Expr, x: Array) -> Array:

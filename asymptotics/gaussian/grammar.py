@@ -18,36 +18,49 @@ import mpmath
 import numpy as np
 import sympy
 
-from .forms import HIGHEST_POWER, SMALLEST_NUMBER, Form, constant_value
-from .symbolic import Abs, NormalCdf, Relu, Sigmoid, Sign, Softplus, Tanh, X
+from .forms import HIGHEST_POWER, Form
+from .symbolic import Abs, NormalCdf, Relu, Sigmoid, Sign, Softplus, Tanh, X, evaluate, mpmath_library
 
 LONGEST_TEXT = 1000
 DEEPEST_NESTING = 60
 MOST_NODES = 400
 LARGEST_LITERAL, SMALLEST_LITERAL = 1e6, 1e-6
-LARGEST_NUMBER = 1e30
+LARGEST_NUMBER, SMALLEST_NUMBER = 1e30, 1e-30
 LARGEST_EXPONENT = 69
 LONGEST_RATIO = 4000  # bits of an exact fraction
+LARGEST_TREE = 4000
 
 
 @dataclasses.dataclass(frozen=True)
 class Node:
-    """A subexpression: its tree, and its form if it has one."""
+    """A subexpression: its tree (of at most `size` nodes), and its form if it has one."""
 
     tree: sympy.Expr
     form: Form | None
+    size: int = 1
 
     @property
     def is_constant(self) -> bool:
         return self.form is not None and self.form.is_constant
+
+    @property
+    def value(self) -> mpmath.mpf:
+        """Of a constant."""
+        return self.form.polynomial[0] if self.form is not None and self.form.polynomial else mpmath.mp.zero
 
 
 def refuse(reason: str) -> NoReturn:
     raise ValueError(f"must be a name or an expression in x; {reason}")
 
 
-def read(text: str) -> tuple[Node, Reader]:
+def read(text: str, digits: int = 50) -> tuple[Node, Reader]:
     """The meaning of a text, and its reader (which knows what must not vanish).
+
+    Parameters
+    ----------
+    text : str
+    digits : int
+        Of the coefficients.
 
     Raises
     ------
@@ -57,7 +70,8 @@ def read(text: str) -> tuple[Node, Reader]:
     tree = _syntax_tree(text)
     reader = Reader()
     try:
-        return reader.visit(tree, 0), reader
+        with mpmath.workdps(digits + 70):  # numbers cancel, and what remains of a zero is told from small numbers
+            return reader.visit(tree, 0), reader
     except (RecursionError, MemoryError, OverflowError):
         refuse("this one is nested too deeply")
 
@@ -103,8 +117,6 @@ class Reader:
         if depth > DEEPEST_NESTING:
             refuse("this one is nested too deeply")
         translated = self._translate(node, depth + 1)
-        if translated.form is None and not translated.tree.has(X):
-            translated = _constant(translated.tree)
         _check_size(translated)
         self._seen[translated.tree] = translated
         return translated
@@ -114,7 +126,7 @@ class Reader:
             case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
                 return _literal(value)
             case ast.Name(id="x"):
-                return Node(X, Form((sympy.S.Zero, sympy.S.One)))
+                return Node(X, Form((mpmath.mp.zero, mpmath.mp.one)))
             case ast.Name(id=("pi" | "e") as name):
                 return _constant(sympy.pi if name == "pi" else sympy.E)
             case ast.Name(id=name) if name in FUNCTIONS:
@@ -152,10 +164,9 @@ class Reader:
         if halves == 0:
             return _constant(sympy.S.One)
         if base.is_constant:
-            size = constant_value(base.tree)
-            if halves < 0 and size == 0:
+            if halves < 0 and base.value == 0:
                 refuse("this one divides by zero")
-            if halves % 2 and size < 0:
+            if halves % 2 and base.value < 0:
                 refuse(f"{short(base.tree)} is negative and has no real root")
             return _constant(base.tree**exponent.tree)
         if halves == -2 and (inner := self._exponential_above(base)):
@@ -164,7 +175,8 @@ class Reader:
             self.positive.append(base)
         elif halves < 0:
             self.nonzero.append(base)
-        return Node(base.tree**exponent.tree, base.form.power(exponent.tree) if base.form is not None else None)
+        form = base.form.power(int(exponent.tree)) if base.form is not None and halves > 0 and not halves % 2 else None
+        return _node(base.tree**exponent.tree, form, base.size + 2)
 
     def _exponential_above(self, node: Node) -> Node | None:
         """u, if the node is 1 + exp(u)."""
@@ -188,17 +200,18 @@ class Reader:
             return self._power(inner, _constant(sympy.S.Half))
         if name == "log":
             if inner.is_constant:
-                if constant_value(inner.tree) <= 0:
+                if inner.value <= 0:
                     refuse(f"the logarithm of {short(inner.tree)} is not a real number")
             elif exponent := self._exponential_above(inner):
                 return self._call("softplus", [exponent])
             else:
                 self.positive.append(inner)
         if inner.is_constant:
-            if name == "exp" and abs(constant_value(inner.tree)) > LARGEST_EXPONENT:
+            if name == "exp" and abs(inner.value) > LARGEST_EXPONENT:
                 refuse(f"the exponential of {short(inner.tree)} is out of range")
             return _constant(CALLS[name](inner.tree))
-        return Node(CALLS[name](inner.tree), inner.form.under(name) if inner.form is not None else None)
+        form = inner.form.under(name) if inner.form is not None else None
+        return _node(CALLS[name](inner.tree), form, (2 if name == "gelu" else 1) * inner.size + 1)
 
     def _extremum(self, name: str, arguments: list[Node]) -> Node:
         """max(a, b) = a + relu(b - a), min(a, b) = a - relu(a - b)."""
@@ -237,28 +250,33 @@ def _literal(value: float) -> Node:
 
 
 def _constant(tree: sympy.Expr) -> Node:
-    return Node(tree, Form((tree,) if tree != 0 else ()))
+    value = evaluate(tree, None, mpmath_library(mpmath.mp))
+    return _node(tree, Form((mpmath.mp.zero + value,)) + Form(()), 1)
 
 
 def _add(left: Node, right: Node) -> Node:
     form = left.form + right.form if left.form is not None and right.form is not None else None
-    return _node(left.tree + right.tree, form)
+    return _node(left.tree + right.tree, form, left.size + right.size + 1)
 
 
 def _multiply(left: Node, right: Node) -> Node:
     form = left.form.times(right.form) if left.form is not None and right.form is not None else None
-    return _node(left.tree * right.tree, form)
+    return _node(left.tree * right.tree, form, left.size + right.size + 1)
 
 
 def _scale(node: Node, factor: sympy.Expr) -> Node:
-    return _node(factor * node.tree, node.form.scaled(factor) if node.form is not None else None)
+    return _multiply(_constant(factor), node)
 
 
-def _node(tree: sympy.Expr, form: Form | None) -> Node:
-    """x - x is the constant 0 also where sympy does not see it."""
+def _node(tree: sympy.Expr, form: Form | None, size: int) -> Node:
+    """A node; x - x is the constant 0 also where sympy does not see it."""
+    if size > LARGEST_TREE:
+        refuse("this one is too long once its functions are written out")
+    if form is None and not tree.has(X):
+        return _constant(tree)
     if form is not None and form.is_constant:
-        return _constant(form.polynomial[0] if form.polynomial else sympy.S.Zero)
-    return Node(tree, form)
+        tree = tree.xreplace({X: sympy.S.Zero}) if form.polynomial else sympy.S.Zero
+    return Node(tree, form, size)
 
 
 def _check_size(node: Node) -> None:
@@ -269,10 +287,8 @@ def _check_size(node: Node) -> None:
     for power in node.tree.atoms(sympy.Pow):
         if not power.exp.is_Rational or abs(power.exp) > HIGHEST_POWER:
             refuse(f"powers must be multiples of 1/2 up to {HIGHEST_POWER}")
-    if node.is_constant:
-        value = constant_value(node.tree)
-        if value != 0 and not SMALLEST_NUMBER <= abs(value) <= LARGEST_NUMBER:
-            refuse(f"a number in it is out of range ({mpmath.nstr(value, 3)})")
+    if node.is_constant and node.value != 0 and not SMALLEST_NUMBER <= abs(node.value) <= LARGEST_NUMBER:
+        refuse(f"a number in it is out of range ({mpmath.nstr(node.value, 3)})")
 
 
 def _unknown(name: str) -> str:

@@ -69,7 +69,12 @@ class Member:
         return 0.0
 
     def moments(self, m: Array, v: Array) -> Moments:
-        return integrate_moments(_Plain(self), m, v)
+        if not self.reflection:
+            return integrate_moments(_Plain(self), m, v)
+        # where g(t) is t + little, the little has digits on the other side: g(t) = t + g(-t)
+        left = integrate_moments(_Plain(self), -np.abs(m), v)
+        right = m > 0
+        return left._replace(mu0=np.where(right, m + left.mu0, left.mu0), mu1=np.where(right, 1 - left.mu1, left.mu1))
 
     def __repr__(self) -> str:
         return self.name

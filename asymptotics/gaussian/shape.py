@@ -10,10 +10,9 @@ import mpmath
 import numpy as np
 import sympy
 
-from .forms import constant_value, exact_value
 from .grammar import refuse, short
 from .quadrature import Array
-from .symbolic import KINKED, WAVES, X, evaluate, evaluate_array, mpmath_library
+from .symbolic import KINKED, WAVES, X, constant_value, evaluate, evaluate_array, mpmath_library
 
 _NEAR = 80.0  # denominators are searched for zeros up to here, and for changes of sign up to _FAR
 _FAR = 1e6
@@ -43,7 +42,7 @@ def root_near(tree: sympy.Expr, place: float, mp: Any) -> Any:
     """The change of sign next to `place`, in the precision of the context."""
     exact = coefficients(tree)
     if exact is not None and len(exact) == 2:
-        return mp.mpf(exact_value(-exact[1] / exact[0], mp.dps + 5))
+        return mp.mpf(constant_value(-exact[1] / exact[0], mp.dps + 5))
     library = mpmath_library(mp)
     for distance in (mp.mpf(1e-14), mp.mpf(1e-9)):
         low, high = (place + side * distance * (1 + abs(place)) for side in (-1, 1))
@@ -85,7 +84,7 @@ def wave_length(tree: sympy.Expr) -> float:
         for node in tree.atoms(*WAVES, sympy.exp)
         if (inner := _floats(node.args[0])) is not None and inner.size == 2
     ]
-    return 1 / max(rates, default=1.0)
+    return 1 / float(max(rates, default=1.0))
 
 
 def require_sign(tree: sympy.Expr, positive: bool) -> None:

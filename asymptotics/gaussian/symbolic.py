@@ -198,6 +198,14 @@ def mpmath_library(mp: Any) -> Library:
     return Library(lambda p, q: mp.mpf(p) / q, {sympy.pi: +mp.pi, sympy.E: +mp.e}, power, functions)
 
 
+def constant_value(tree: sympy.Expr, digits: int = 50) -> Any:
+    """A tree without x as an mpmath number."""
+    import mpmath
+
+    with mpmath.workdps(digits):
+        return evaluate(tree, None, mpmath_library(mpmath.mp))
+
+
 def evaluate_array(tree: sympy.Expr, x: Array) -> Array:
     """Values of a tree at a float64 array, silently infinite or NaN where the arithmetic overflows on the way."""
     with np.errstate(all="ignore"):
