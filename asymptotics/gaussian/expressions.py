@@ -166,10 +166,10 @@ class Expression(Nonlinearity):
 
 def _values(tree: sympy.Expr, x: Array) -> Array:
     """Values in floats; where these overflow on the way (exp(x)/(1 + exp(x)) far out), by mpmath."""
-    values = evaluate_array(tree, x)
+    values = np.asarray(evaluate_array(tree, x))
     lost = ~np.isfinite(values) & np.isfinite(x)
     if np.any(lost):
         library = mpmath_library(mpmath.mp)
         with mpmath.workdps(30):
             values[lost] = [float(evaluate(tree, mpmath.mpf(float(place)), library)) for place in np.asarray(x)[lost]]
-    return values
+    return values[()]

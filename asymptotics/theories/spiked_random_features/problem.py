@@ -198,8 +198,8 @@ class GiantStep(_RidgeReadout):
 
     y = target(<theta, x>) + noise, x ~ N(0, I_d), |theta| = 1; n0, n, p, d -> infinity at fixed ratios.  The
     "isotropic" model replaces the covariance of the bulk of W by a multiple of the identity: exact for spiked random
-    features with the same parameters, an approximation (per cent level) for trained networks; see
-    docs/theories/giant_step.md.
+    features with the same parameters, an approximation for trained networks (errors typically a few per cent off, order
+    parameters more); see section 10 of docs/theories/giant_step.md.
     """
 
     slug: ClassVar[str] = "giant-step"
