@@ -44,7 +44,13 @@ def parse(text: str) -> Nonlinearity:
     ValueError
         If the text is not of the grammar, or its function is not finite or grows as fast as a Gaussian falls.
     """
-    text = " ".join(text.split()) if len(text) < 10_000 else text
+    try:
+        return _parse(" ".join(text.split()) if len(text) < 10_000 else text)
+    except (RecursionError, MemoryError, OverflowError):
+        refuse("this one is nested too deeply")
+
+
+def _parse(text: str) -> Nonlinearity:
     node, reader = read(text)
     for inner in reader.positive:
         require_sign(inner.tree, positive=True)

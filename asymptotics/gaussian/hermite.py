@@ -50,23 +50,22 @@ def exact_coefficients(function: Nonlinearity, degree: int, digits: int) -> list
 
     if degree < 0 or digits < 1:
         raise ValueError(f"degree must be >= 0 and digits >= 1, got {degree} and {digits}")
-    guard = 15
+    norm, guard = mpmath.mpf(function.second_moment()) ** 0.5, 15
     while True:
         with mpmath.workdps(digits + guard):
-            coefficients = _coefficients(function, degree, mpmath.mp)
-            norm = mpmath.sqrt(sum(c * c for c in coefficients))
             noise = norm * mpmath.mpf(10) ** (8 - digits - guard)
+            coefficients = _coefficients(function, degree, noise, mpmath.mp)
             coefficients = [c if abs(c) > noise else mpmath.mpf(0) for c in coefficients]
             smallest = min((abs(c) for c in coefficients if c), default=norm)
-            lost = int(mpmath.log10(norm / smallest)) + 1 if norm else 0
+            lost = max(int(mpmath.log10(norm / smallest)) + 1, 0) if norm else 0
         if guard >= lost + 10:
             with mpmath.workdps(digits):
                 return [+c for c in coefficients]
         guard = lost + 15
 
 
-def _coefficients(function: Nonlinearity, degree: int, mp: Any) -> list[Any]:
-    """Coefficients with errors of order 10^-dps of their norm."""
+def _coefficients(function: Nonlinearity, degree: int, noise: Any, mp: Any) -> list[Any]:
+    """Coefficients with errors below `noise`, some 10^-dps of their norm."""
     polynomial, terms = function.exact_form(mp)
     total = _of_polynomial(polynomial, degree, mp)
     parts = [term for term in terms if term[1] not in _CLOSED_FORMS]
@@ -80,7 +79,7 @@ def _coefficients(function: Nonlinearity, degree: int, mp: Any) -> list[Any]:
         def remainder(x: Any) -> Any:
             return sum(a * g.exact(b * x + c, mp) for a, g, b, c in parts)
 
-        integrals = _by_quadrature(remainder, breaks, degree, mp)
+        integrals = _by_quadrature(remainder, breaks, degree, noise / 10, mp)
         total = [one + two for one, two in zip(total, integrals, strict=True)]
     if function.parity:
         total = [c if (-1) ** k == function.parity else mp.zero for k, c in enumerate(total)]
@@ -153,7 +152,7 @@ _CLOSED_FORMS: dict[Any, Callable[..., list[Any]]] = {
 # ---- quadrature
 
 
-def _by_quadrature(value: Callable[[Any], Any], breaks: list[Any], degree: int, mp: Any) -> list[Any]:
+def _by_quadrature(value: Callable[[Any], Any], breaks: list[Any], degree: int, noise: Any, mp: Any) -> list[Any]:
     """E[f He_k] by tanh-sinh quadrature on the panels between the breaks, with halved steps until nothing changes."""
     half_range = mp.sqrt(2 * mp.log(10) * mp.dps) + 1
     while max(abs(value(x)) * abs(x) ** degree * mp.npdf(x) for x in (-half_range, half_range)) > mp.eps:
@@ -178,10 +177,8 @@ def _by_quadrature(value: Callable[[Any], Any], breaks: list[Any], degree: int, 
         add(level)
         step = mp.mpf(2) ** -level
         fine = [step * total / mp.sqrt(mp.factorial(k)) for k, total in enumerate(sums)]
-        if coarse:
-            norm = mp.sqrt(sum(c * c for c in fine))
-            if max(abs(one - two) for one, two in zip(fine, coarse, strict=True)) <= norm * mp.mpf(10) ** (7 - mp.dps):
-                return [step * total for total in sums]
+        if coarse and max(abs(one - two) for one, two in zip(fine, coarse, strict=True)) <= noise:
+            return [step * total for total in sums]
         coarse = fine
     raise ValueError("has Hermite coefficients that could not be computed to this many digits")
 
@@ -193,7 +190,7 @@ def _tanh_sinh_nodes(level: int, mp: Any) -> Iterator[tuple[Any, Any]]:
         t = mp.ldexp(index, -level)
         e = mp.exp(-mp.pi * mp.sinh(t))
         weight = 2 * mp.pi * mp.cosh(t) * e / (1 + e) ** 2
-        if weight < mp.eps**2:
+        if weight < mp.eps / 1000:
             return
         yield 2 * e / (1 + e), weight
         index += stride

@@ -149,13 +149,15 @@ def _moments_of(function: Integrable, m: Array, s: Array, z: Array, weight: Arra
 def _settled(function: Integrable, m: Array, s: Array, half_range: float) -> Moments:
     """Halve every step until the moments agree to 1e-13; kinks are edges of panels from the start."""
 
+    step = 0.4 * min(1.0, 2 * function.ripple / float(np.max(s)))
+
     def attempt(halvings: int) -> Moments:
         if function.features:
             return _by_panels(function, m, s, half_range, bisections=halvings)
-        return _by_trapezoid(function, m, s, half_range, 0.4 / 2**halvings)
+        return _by_trapezoid(function, m, s, half_range, step / 2**halvings)
 
-    coarse = attempt(0)
     with np.errstate(over="ignore", invalid="ignore"):  # moments too large for floats are infinite or NaN
+        coarse = attempt(0)
         for halvings in range(1, _MOST_HALVINGS + 1):
             fine = attempt(halvings)
             scale = np.sqrt(fine.mu0**2 + s**2 * fine.mu1**2 + fine.mu2_sq)

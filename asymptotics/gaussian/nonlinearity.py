@@ -389,10 +389,10 @@ class Wrapped(Nonlinearity):
         self.text = getattr(function, "__name__", repr(function))
         self.kinks = tuple(sorted(float(kink) for kink in kinks))
         self.features = tuple((kink, 0.0) for kink in self.kinks)
+        self.degree = growth_degree(self)  # first: it refuses what is not finite
+        self.ripple = self.scale
         self.jumps = tuple((kink, height) for kink in self.kinks if (height := self._jump(kink)))
         self.parity = self._observed_parity()
-        self.degree = growth_degree(self)
-        self.ripple = self.scale
 
     @property
     def key(self) -> Any:

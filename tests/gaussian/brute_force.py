@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -91,7 +92,7 @@ def expectation_nodes(
             reach *= 2
     inside = sorted(edge for edge in edges if abs(edge) <= half_range)
     nodes = []
-    for low, high in zip(inside[:-1], inside[1:], strict=True):
+    for low, high in itertools.pairwise(inside):
         for x, weight in _rule(NODES, DIGITS):
             z = (low + high) / 2 + (high - low) / 2 * x
             nodes.append((z, (high - low) / 2 * weight * mp.npdf(z)))

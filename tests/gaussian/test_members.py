@@ -31,9 +31,9 @@ def assert_moments(moments: Moments, exact: tuple[Any, ...], variance: float, si
     """Moments against exact ones.
 
     Relative to the natural scales rms(sigma), rms(sigma') and rms(sigma'') under the Gaussian, by 1e-12; `size` is that
-    of sigma' where it is not small.  mu2_sq, of which the solution takes 1/lam, to 1e-11 of itself (or what the rounding
-    of sigma itself leaves of it), down to 1e-23 of max(1, variance) size^2: trapezoid sums are absolutely, not
-    relatively, accurate in far tails.
+    of sigma' where it is not small.  mu2_sq, of which the solution takes 1/lam, to 1e-11 of itself (or what the
+    rounding of sigma itself leaves of it), down to 1e-23 of max(1, variance) size^2: trapezoid sums are absolutely,
+    not relatively, accurate in far tails.
     """
     mu0, mu1, mu2_sq, nu = (float(moment) if abs(moment) > 1e-300 else 0.0 for moment in exact)
     deviation = math.sqrt(variance)
@@ -238,7 +238,8 @@ def test_nonlinearities_are_values(name: str) -> None:
     assert nonlinearity(f" {name} ") == sigma
     assert sigma != nonlinearity("tanh(2*x)") and sigma != name
     x = np.linspace(-3, 3, 11)
-    assert np.array_equal(copy(x), sigma(x)) and copy.hermite_coefficients_mp(3, 30) == sigma.hermite_coefficients_mp(3, 30)
+    assert np.array_equal(copy(x), sigma(x))
+    assert copy.hermite_coefficients_mp(3, 30) == sigma.hermite_coefficients_mp(3, 30)
 
 
 def test_too_fast_a_wave_is_refused() -> None:
