@@ -10,10 +10,12 @@ import mpmath
 import numpy as np
 import sympy
 
+from .callables import growth_degree
+from .combination import Combination
 from .forms import Form
 from .grammar import LARGEST_NUMBER, read, refuse, short
 from .members import MEMBERS
-from .nonlinearity import Combination, Nonlinearity, growth_degree
+from .nonlinearity import Nonlinearity
 from .quadrature import Array
 from .shape import bends, require_sign, root_near, sign_changes, wave_length
 from .symbolic import KINKED, Abs, X, evaluate, evaluate_array, mpmath_library, parity

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import AccuracyWarning
 from .quadrature import GAUSSIAN_RANGE, Array, bisected, graded_edges, normal_density, panel_rule, trapezoid_rule
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16  # values at a time: half a megabyte, inside the cache
 _LONGEST_TRAPEZOID = 400
 _MOST_HALVINGS = 7
 
@@ -131,19 +131,28 @@ def _in_chunks(function: Integrable, m: Array, s: Array, nodes: int, rule: Rule)
 
 def _moments_of(function: Integrable, m: Array, s: Array, z: Array, weight: Array) -> Moments:
     m, s = m[:, None], s[:, None]
-    t = m + s * z
+    linear = s * z
+    t = m + linear
     values, slopes = function.value(t), function.slope(t)
-    mu0 = np.sum(weight * values, axis=-1)
-    mu1 = np.sum(weight * slopes, axis=-1)
-    nu = 0.5 * np.sum(weight * z * slopes, axis=-1) / s[:, 0]
+    mu0, mu1 = _mean(values, weight), _mean(slopes, weight)
+    nu = 0.5 * _mean(slopes, weight * z) / s[:, 0]
     for place, height in function.jumps:
         at = (place - m[:, 0]) / s[:, 0]
         density = height * normal_density(at) / s[:, 0]
         mu1 = mu1 + density
         nu = nu + 0.5 * density * at / s[:, 0]
     # a sum of squares: no cancellation, whatever 1/lam multiplies it
-    mu2_sq = np.sum(weight * (values - mu0[:, None] - mu1[:, None] * (s * z)) ** 2, axis=-1)
+    residual = values - mu0[:, None]
+    linear *= mu1[:, None]
+    residual -= linear
+    residual *= residual
+    mu2_sq = _mean(residual, weight)
     return Moments(mu0, mu1, mu2_sq, nu)
+
+
+def _mean(values: Array, weight: Array) -> Array:
+    """Weighted sums over the last axis; the weights are shared (Z,) or one set a row (N, Z)."""
+    return values @ weight if weight.ndim == 1 else np.einsum("ij,ij->i", values, weight)
 
 
 def _settled(function: Integrable, m: Array, s: Array, half_range: float) -> Moments:

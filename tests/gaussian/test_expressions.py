@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from mpmath import mp
 
 from asymptotics.gaussian import nonlinearity
+from asymptotics.gaussian.combination import Combination
 from asymptotics.gaussian.expressions import Expression, parse
-from asymptotics.gaussian.nonlinearity import Combination
 from tests.gaussian import brute_force
 from tests.gaussian.test_members import assert_moments
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mpmath import mp
 
 from asymptotics.gaussian import Moments, nonlinearity
-from asymptotics.gaussian.nonlinearity import Combination
+from asymptotics.gaussian.combination import Combination
 from tests.gaussian import brute_force
 from tests.gaussian.brute_force import BENDS, DERIVATIVES, FUNCTIONS, KINKS
 
