@@ -53,7 +53,7 @@ def test_without_ridge_a_flat_activation_with_a_strong_spike_diverges():
     lam = np.array([1e-20, 1e-60])
     growth = np.diff(np.log(features(spike_strength=3.0, lam=lam).solve().test_error)) / np.diff(np.log(lam))
     assert growth[0] == pytest.approx(-(1 - 1 / 9), abs=0.01)
-    with pytest.warns(AccuracyWarning, match="diverges as lam -> 0"):
+    with pytest.warns(AccuracyWarning, match="1 of 1 cells have no ridge and a test error that diverges"):
         prediction = features(spike_strength=3.0, lam=0.0).solve()
     assert prediction.converged and prediction.test_error == INF
     assert np.isfinite(features(spike_strength=0.9, lam=0.0).solve().test_error)

@@ -162,12 +162,20 @@ def signal_parameters(
 
 
 class SecondMoments(NamedTuple):
-    """q1' = q1 - psi^2 and q2 of the readout, and the parts of both that vary with the second training set."""
+    """q1' = q1 - psi^2 and q2: of the readout averaged over second training sets, and what varies with them."""
 
-    q1: Array
-    q2: Array
+    q1_mean: Array
+    q2_mean: Array
     q1_variable: Array
     q2_variable: Array
+
+    @property
+    def q1(self) -> Array:
+        return self.q1_mean + self.q1_variable
+
+    @property
+    def q2(self) -> Array:
+        return self.q2_mean + self.q2_variable
 
 
 def second_moments(
@@ -217,7 +225,5 @@ def second_moments(
     determinant = a * b + y * (a + b)
     variable1 = ((b + y) * right1 + y * right2) / determinant
     variable2 = (y * right1 + (a + y) * right2) / determinant
-    return SecondMoments(
-        v1 * (mean1 + variable1), v2 * (mean2 + variable2), v1 * variable1, v2 * variable2
-    )
+    return SecondMoments(v1 * mean1, v2 * mean2, v1 * variable1, v2 * variable2)
 

@@ -8,6 +8,7 @@ from ...parameters import observable
 from ...problem import Prediction
 
 _AT_THRESHOLD = "inf at the interpolation threshold alpha = beta without ridge"
+_UNRESOLVED = "NaN at lam = 0 where the test error diverges and this has not settled"
 _WITHOUT_RIDGE = "inf at lam = 0 where the features interpolate (alpha <= beta)"
 
 
@@ -27,11 +28,12 @@ class ReadoutPrediction(Prediction):
         "minimum of the penalised objective divided by n", symbol=r"\mathcal{R}/n"
     )
     spike_error: Any = observable(
-        "generalization error of the mean prediction along the spike", symbol=r"E_{\mathrm{spike}}"
+        "generalization error of the mean prediction along the spike", symbol=r"E_{\mathrm{spike}}",
+        undefined=_UNRESOLVED,
     )
     orthogonal_error: Any = observable(
         "generalization error of what is left of the target given its spike component",
-        symbol=r"E_{\perp}",
+        symbol=r"E_{\perp}", undefined=_UNRESOLVED,
     )
     estimation_error: Any = observable(
         "generalization error from the finite number of samples and features", symbol=r"E_{\mathrm{est}}",
@@ -43,15 +45,19 @@ class ReadoutPrediction(Prediction):
     )
     bias: Any = observable(
         "generalization error of the prediction averaged over second training sets (squared bias)",
-        symbol=r"\mathrm{Bias}^2",
+        symbol=r"\mathrm{Bias}^2", undefined=_UNRESOLVED,
     )
     best_linear_error: Any = observable(
         "mean squared error on fresh noisy labels of the best affine function of the input",
         symbol=r"E_{\mathrm{lin}}",
     )
-    m: Any = observable("mean readout overlap, sum of w_i/sqrt(p)", symbol="m")
-    th: Any = observable("overlap of readout and bulk along the spike, w W_b v/sqrt(p)", symbol=r"\theta")
-    psi: Any = observable("overlap of readout and bulk along the rest of the target direction", symbol=r"\psi")
+    m: Any = observable("mean readout overlap, sum of w_i/sqrt(p)", symbol="m", undefined=_UNRESOLVED)
+    th: Any = observable(
+        "overlap of readout and bulk along the spike, w W_b v/sqrt(p)", symbol=r"\theta", undefined=_UNRESOLVED
+    )
+    psi: Any = observable(
+        "overlap of readout and bulk along the rest of the target direction", symbol=r"\psi", undefined=_UNRESOLVED
+    )
     q1: Any = observable(
         "squared norm of the readout seen through the bulk", symbol="q_1", undefined=_AT_THRESHOLD
     )
@@ -67,7 +73,7 @@ class ReadoutPrediction(Prediction):
 class SpikedRandomFeaturesPrediction(ReadoutPrediction):
     """Answer of `SpikedRandomFeatures`."""
 
-    chi: Any = observable("overlap of readout and row-norm fluctuations", symbol=r"\chi")
+    chi: Any = observable("overlap of readout and row-norm fluctuations", symbol=r"\chi", undefined=_UNRESOLVED)
 
 
 class GiantStepPrediction(ReadoutPrediction):

@@ -15,16 +15,14 @@ from ...problem import Problem
 from ...solvers import minimise_scalar
 from .gradient_step import SpikeParameters, first_coefficients, spike_parameters
 from .prediction import GiantStepPrediction, ReadoutPrediction, SpikedRandomFeaturesPrediction
-from .solution import CellValues, solve_cells
+from .ridgeless import solve_with_limits
+from .solution import CellValues
 
 Array = NDArray[np.float64]
 
 BLOCK_CELLS = 1 << 17
-# lam = 0 and alpha < beta: solved at the first multiple of E sigma^2 and believed if the second changes nothing.  Power
-# laws that converge grow by less than log(1e-120)/log(1e-100) = 1.2 from one to the other, those that diverge by more.
-RIDGELESS, RIDGELESS_CHECK, SLOWEST_DIVERGENCE = 1e-100, 1e-120, 1.199
+_GIVEN = ("spike_strength", "bulk_variance", "alignment", "best_linear_error")
 _TRIAL = "ridge_trial"
-_DIVERGENT = ("test_error", "generalization_error", "estimation_error", "variance", "q1", "q2")
 
 
 class _RidgeReadout(Problem):
@@ -102,48 +100,45 @@ class _RidgeReadout(Problem):
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         cells = self.cells
         table_shape, spikes = self._spikes()
-        power = self.activation.second_moment()
-        names = [name for name in observables if name not in ("spike_strength", "bulk_variance", "alignment")]
+        several = spikes.strength.size > 1
+        table = np.broadcast_to(np.arange(spikes.strength.size).reshape(table_shape), cells.shape).reshape(-1)
+        order = np.argsort(table, kind="stable") if several else None  # cells of one table in one block
+        names = [name for name in observables if name not in _GIVEN]
         outputs: dict[str, Array] = {name: np.empty(cells.size) for name in (*names, "residual")}
         outputs["converged"] = np.zeros(cells.size, dtype=bool)
-        singular = divergent = 0
-
-        table = np.broadcast_to(np.arange(spikes.strength.size).reshape(table_shape), cells.shape)
-        flat_table = np.ravel(table) if spikes.strength.size > 1 else None
-        order = None if flat_table is None else np.argsort(flat_table, kind="stable")
+        at_threshold = divergent = 0
         for begin in range(0, cells.size, BLOCK_CELLS):
             block = np.arange(begin, min(begin + BLOCK_CELLS, cells.size))
             block = block if order is None else order[block]
-            tables = np.zeros(block.size, dtype=np.intp) if flat_table is None else flat_table[block]
-            values = {name: _pick(array, cells.shape, block) for name, array in cells.arrays.items()}
-            used, local = np.unique(tables, return_inverse=True)
-            part = spikes.at(used)
-            solved, at_threshold, without_limit = _solve_block(
-                self, part, local, values, names, power, refinement
+            used, local = np.unique(table[block], return_inverse=True)
+            limits = solve_with_limits(
+                self.activation, self.target, spikes.at(used), self._cell_values(block, local), names, refinement
             )
-            singular += at_threshold
-            divergent += without_limit
-            for name, array in solved.items():
-                if name in outputs:
-                    outputs[name][block] = array
-        if "best_linear_error" in observables:
-            outputs["best_linear_error"] = _pick(
-                self._best_linear_error(cells.arrays["noise_var"]), cells.shape, np.arange(cells.size)
-            )
-        if singular:
-            warnings.warn(
-                f"{singular} of {cells.size} cells sit at the interpolation threshold without ridge; their test error "
-                "is infinite", AccuracyWarning, stacklevel=4,
-            )
-        if divergent:
-            warnings.warn(
-                f"in {divergent} of {cells.size} cells without ridge the test error diverges as lam -> 0",
-                AccuracyWarning, stacklevel=4,
-            )
+            at_threshold += int(np.count_nonzero(limits.at_threshold))
+            divergent += int(np.count_nonzero(limits.divergent))
+            for name in outputs:
+                outputs[name][block] = limits.observables[name]
+        for count, words in (
+            (at_threshold, "sit at the interpolation threshold without ridge; their test error is infinite"),
+            (divergent, "have no ridge and a test error that diverges as lam -> 0"),
+        ):
+            if count:
+                warnings.warn(f"{count} of {cells.size} cells {words}", AccuracyWarning, stacklevel=4)
         answer: dict[str, Any] = {name: array.reshape(cells.shape) for name, array in outputs.items()}
         full = [np.broadcast_to(parameter.reshape(table_shape), cells.shape) for parameter in spikes]
         answer.update(spike_strength=full[0], bulk_variance=full[1], alignment=full[2])
+        answer["best_linear_error"] = self._best_linear_error(cells.arrays["noise_var"])
         return answer
+
+    def _cell_values(self, block: NDArray[np.intp], table: NDArray[np.intp]) -> CellValues:
+        values = {name: _pick(array, self.cells.shape, block) for name, array in self.cells.arrays.items()}
+        norm_variance = values.get("row_norm_variance")
+        if norm_variance is not None and not np.any(norm_variance):
+            norm_variance = None
+        return CellValues(
+            table, values["alpha"], values["beta"], values["lam"], values["noise_var"],
+            norm_variance=norm_variance, n_finite=values.get("n_finite"),
+        )
 
     def _best_linear_error(self, noise_var: Array) -> Array:
         t0, t1, _ = first_coefficients(self.target)
@@ -257,64 +252,6 @@ class GiantStep(_RidgeReadout):
         shape, (alpha0, eta, noise_var_step) = self.cells.compact(("alpha0", "eta", noise))
         spikes = spike_parameters(self.activation, self.target, alpha0, eta, noise_var_step)
         return shape, SpikeParameters(*(np.ravel(array) for array in spikes))
-
-
-def _solve_block(
-    problem: _RidgeReadout,
-    spikes: SpikeParameters,
-    table: NDArray[np.intp],
-    values: dict[str, Array],
-    names: list[str],
-    power: float,
-    refinement: int,
-) -> tuple[dict[str, Array], int, int]:
-    """Solve a block of cells, ridgeless limits included; returns observables and two counts of divergent cells."""
-    activation = problem.activation
-    alpha, beta, given = values["alpha"], values["beta"], values["lam"]
-    ridgeless = given == 0
-    # a linear activation has features of rank min(p, d)
-    rank = np.minimum(beta, 1.0) if activation.affine else beta
-    interpolating = ridgeless & (alpha < rank)
-    pinned = ridgeless & (alpha == rank)
-    degenerate = ridgeless & (alpha > rank) & (beta >= 1.0) & activation.affine
-    lam = np.where(interpolating, RIDGELESS * power, np.where(degenerate, 1e-30 * power, given))
-    norm_variance = values.get("row_norm_variance")
-    if norm_variance is not None and not np.any(norm_variance):
-        norm_variance = None
-    cells = CellValues(
-        table, alpha, beta, lam, values["noise_var"], pinned, norm_variance, values.get("n_finite")
-    )
-    wanted = [name for name in names if name != "best_linear_error"]
-    solved = solve_cells(activation, problem.target, spikes, cells, wanted, refinement)
-
-    without_limit = np.zeros(alpha.shape, dtype=bool)
-    if np.any(interpolating):
-        index = np.flatnonzero(interpolating)
-        part = cells.at(index)._replace(lam=np.full(index.size, RIDGELESS_CHECK * power))
-        both = [solve_cells(activation, problem.target, spikes, probe, ["test_error"], refinement)["test_error"]
-                for probe in (cells.at(index), part)]
-        growth = both[1] / both[0]
-        without_limit[index] = growth > SLOWEST_DIVERGENCE
-        unresolved = ~(np.abs(growth - 1) < 1e-11) & ~(growth > SLOWEST_DIVERGENCE)
-        solved["converged"][index[unresolved]] = False
-        for name in ("V1", "V2"):
-            if name in solved:
-                solved[name][index] = np.inf
-        for name in ("train_error", "ridge_objective"):
-            if name in solved:
-                solved[name][index] = 0.0
-    # at the threshold V2 = 1e100 stands for infinity; only a noiseless target that is learned exactly stays finite
-    at_threshold = pinned & ~(np.abs(solved["generalization_error"]) < 1e20)
-    for name in _DIVERGENT:
-        if name in solved:
-            solved[name][at_threshold | without_limit] = np.inf
-    for name, value in (("V1", np.inf), ("V2", np.inf), ("train_error", 0.0), ("ridge_objective", 0.0)):
-        if name in solved:
-            solved[name][pinned] = value
-    for name, where in (("V2", degenerate), ("q2", degenerate & (beta == 1.0))):
-        if name in solved:
-            solved[name][where] = np.inf
-    return solved, int(np.count_nonzero(at_threshold)), int(np.count_nonzero(without_limit))
 
 
 def _pick(array: Array, shape: tuple[int, ...], positions: NDArray[np.intp]) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class CellValues(NamedTuple):
     beta: Array
     lam: Array
     noise_var: Array
-    pinned: NDArray[np.bool_]
+    pinned: NDArray[np.bool_] | None = None
     norm_variance: Array | None = None
     n_finite: Array | None = None
 
@@ -147,12 +147,13 @@ def solve_bulk(
     flat = np.broadcast_to(
         (mean_squares[:, 0] * tables.bulk_variance < 1e-28 * tables.activation_power)[:, None], shape
     )
+    pinned = np.zeros(shape, dtype=bool) if cells.pinned is None else cells.pinned
     if start is None:
         with np.errstate(divide="ignore"):
             start = np.log(bulk_start(mean_squares.T[..., None], cells.alpha, cells.lam, c))
         start[0] = np.where(flat, LOG_TINY_X, start[0])
-        start[1] = np.where(cells.pinned, np.log(1e100), start[1])
-    data = [flat, cells.pinned, cells.alpha, cells.beta, cells.lam]
+        start[1] = np.where(pinned, np.log(1e100), start[1])
+    data: list[NDArray[Any]] = [flat, pinned, cells.alpha, cells.beta, cells.lam]
     if shared:
         data = [values.T for values in data]
         start = np.swapaxes(start, 1, 2)
@@ -247,6 +248,7 @@ def evaluate_observables(tables: Tables, cells: CellValues, points: Array, work:
     moments = second_moments(squared, v1, v2, curve, alpha, ridge, weighted[..., 0], weighted[..., 1], fixed)
     estimation = mean_squares[..., 0] * moments.q1 + mean_squares[..., 1] * moments.q2
     variance = mean_squares[..., 0] * moments.q1_variable + mean_squares[..., 1] * moments.q2_variable
+    of_mean = mean_squares[..., 0] * moments.q1_mean + mean_squares[..., 1] * moments.q2_mean
     generalization = spike_error + orthogonal_error + estimation
     train = weighted[..., 2] + moments.q1 * second[..., 0] + moments.q2 * second[..., 1]
     overlap = v2 * mu0_power
@@ -259,7 +261,7 @@ def evaluate_observables(tables: Tables, cells: CellValues, points: Array, work:
         "orthogonal_error": orthogonal_error,
         "estimation_error": estimation,
         "variance": variance,
-        "bias": generalization - variance,
+        "bias": spike_error + orthogonal_error + of_mean,
         "m": signal.m,
         "th": signal.th,
         "chi": signal.chi,
@@ -287,5 +289,5 @@ def _residual(
     mean_square = np.sum(tables.weighted_squares[..., 0], axis=1)
     flat = (mean_square * tables.bulk_variance < 1e-28 * tables.activation_power)[:, None]
     first = np.where(flat, 0.0, np.abs(equations[0]))
-    second = np.where(cells.pinned, 0.0, np.abs(equations[1]) / np.maximum(cells.beta, 1e-300))
-    return np.maximum(first, second)
+    second = np.abs(equations[1]) / cells.beta
+    return np.maximum(first, second if cells.pinned is None else np.where(cells.pinned, 0.0, second))
