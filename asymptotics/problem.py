@@ -266,7 +266,8 @@ def check(problem: Problem, cells: int = 64) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        For every observable the largest change over the sample, relative to the largest finite |value| in it.
+        For every observable the largest change over the sample, relative to the largest finite |value| in it (or to
+        1e-6, so that the rounding noise of a zero does not count); inf where a cell changes between finite and not.
     """
     size = problem.cells.size
     positions = np.unique(np.linspace(0, max(size - 1, 0), min(cells, size)).astype(np.int64))
@@ -278,9 +279,9 @@ def check(problem: Problem, cells: int = 64) -> dict[str, float]:
         a, b = np.ravel(coarse.values[name]), np.ravel(fine.values[name])
         finite = np.isfinite(a) & np.isfinite(b)
         agree = finite | (a == b) | (np.isnan(a) & np.isnan(b))
-        scale = np.max(np.abs(b[finite]), initial=0.0)
+        scale = np.max(np.abs(b[finite]), initial=1e-6)
         change = np.max(np.abs(a[finite] - b[finite]), initial=0.0)
-        changes[name] = float("inf") if not np.all(agree) else float(change / scale) if scale else float(change)
+        changes[name] = float(change / scale) if np.all(agree) else float("inf")
     return changes
 
 
