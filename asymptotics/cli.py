@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RecursionError:
         return _refuse("input: is nested too deeply")
     except MemoryError:
-        return _refuse("memory: too many cells for this machine")
+        return _refuse("memory: too many cells, or too large networks, for this machine")
     except BrokenPipeError:
         # whoever read our output has gone; nothing may be flushed to it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -254,12 +254,13 @@ class Problem:
         raise NotImplementedError
 
 
-def check(problem: Problem, cells: int = 64) -> dict[str, float]:
+def check(problem: Problem | Prediction, cells: int = 64) -> dict[str, float]:
     """Solve a sample of the cells again with halved quadrature steps and finer tables.
 
     Parameters
     ----------
-    problem : Problem
+    problem : Problem or Prediction
+        A prediction stands for its problem.
     cells : int
         Size of the sample: equally spaced cells, the first and the last among them.
 
@@ -269,6 +270,10 @@ def check(problem: Problem, cells: int = 64) -> dict[str, float]:
         For every observable the largest change over the sample, relative to the largest finite |value| in it (or to
         1e-6, so that the rounding noise of a zero does not count); inf where a cell changes between finite and not.
     """
+    if isinstance(problem, Prediction):
+        problem = problem.problem
+    if not isinstance(problem, Problem):
+        raise ParameterError("problem", f"must be a problem or a prediction, got {type(problem).__name__}")
     size = problem.cells.size
     positions = np.unique(np.linspace(0, max(size - 1, 0), min(cells, size)).astype(np.int64))
     sample = problem.sample(positions)

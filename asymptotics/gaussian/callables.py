@@ -35,7 +35,10 @@ class Wrapped(Nonlinearity):
         return Wrapped, (self.function, self.given_derivative, self.kinks, self.scale)
 
     def value(self, x: Array) -> Array:
-        values = np.asarray(self.function(x), dtype=np.float64)
+        try:
+            values = np.asarray(self.function(x), dtype=np.float64)
+        except TypeError as error:
+            raise ValueError(f"must be a vectorised callable, of arrays; got {self.text}: {error}") from None
         if values.shape != np.shape(x):
             raise ValueError(f"must return an array of the shape {np.shape(x)} of its argument, got {values.shape}")
         return values

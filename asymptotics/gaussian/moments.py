@@ -181,7 +181,7 @@ def _settled(function: Integrable, m: Array, s: Array, half_range: float) -> Mom
             coarse = fine
     warnings.warn(
         f"the Gaussian moments of {function} change by a relative {change:.1e} when the step is halved: "
-        "declare its kinks, if it is a callable",
+        "if it is a callable, declare its kinks: asymptotics.nonlinearity(f, kinks=(...))",
         AccuracyWarning,
         stacklevel=2,
     )

@@ -48,6 +48,30 @@ def test_published_values_around_the_threshold():
     np.testing.assert_allclose(around.test_error, [27.604, 24.295], rtol=2e-5)
 
 
+def test_at_the_threshold_a_tiny_ridge_is_right_or_not_converged():
+    """test ~ lam^(-1/2): what double precision cannot resolve must not look like an answer."""
+    lam = 10.0 ** -np.arange(10, 150, 2.0)
+    for parameters in ({"noise_var": 0.1}, {"activation": "tanh", "alpha": 0.7, "beta": 0.7}):
+        with pytest.warns(AccuracyWarning, match="did not converge"):
+            prediction = features(**{"alpha": 1.0, **parameters}, lam=lam).solve()
+        scaled = (prediction.test_error * np.sqrt(lam))[prediction.converged]
+        assert scaled.size >= 4 and not prediction.converged[lam < 1e-24].any()
+        np.testing.assert_allclose(scaled[1:], scaled[-1], rtol=2e-3)
+
+
+def test_below_the_threshold_a_tiny_ridge_is_the_limit():
+    error = features(activation="tanh", lam=[0.0, 1e-20, 1e-50, 1e-100]).solve().test_error
+    np.testing.assert_allclose(error, error[0], rtol=1e-12)
+
+
+def test_nothing_left_to_learn_at_the_edge_keeps_the_limit_finite():
+    """relu/relu without noise: r^2 > c, but the error at the edge vanishes faster than the features."""
+    problem = GiantStep(activation="relu", target="relu", alpha0=20, eta=5, alpha=0.5, lam=[0.0, 1e-20])
+    prediction = problem.solve()
+    assert prediction.spike_strength[0] ** 2 > prediction.bulk_variance[0]
+    assert prediction.test_error[0] == pytest.approx(prediction.test_error[1], rel=1e-9)
+
+
 def test_without_ridge_a_flat_activation_with_a_strong_spike_diverges():
     """relu with r^2 > c: the test error grows like lam^-(1 - c/r^2), so the limit is infinite although alpha < beta."""
     lam = np.array([1e-20, 1e-60])

@@ -1,5 +1,7 @@
 """`GiantStep` and `SpikedRandomFeatures` as problems: what they accept, refuse and optimise."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,7 @@ FEATURES = dict(activation="relu", target="sin", spike_strength=1.0, alignment=0
         ("activation", "sign", "must have no jumps"),
         ("activation", "2", "must not be constant"),
         ("activation", "exp(x**2)", "Gaussian"),
+        ("activation", math.tanh, "must be a vectorised callable"),
         ("activation", 3, "must be a name, an expression in x or a callable"),
         ("target", "1/x", "denominator must not vanish"),
         ("model", "exact", "must be one of isotropic"),
@@ -140,6 +143,9 @@ def test_check_finds_nothing_to_complain_about():
     changes = asy.check(problem)
     assert set(changes) == set(problem.prediction.observables)
     assert max(changes.values()) < 1e-11
+    assert asy.check(problem.solve()) == changes
+    with pytest.raises(ParameterError, match="problem: must be a problem or a prediction, got int"):
+        asy.check(3)
 
 
 class TestOptimalRidge:

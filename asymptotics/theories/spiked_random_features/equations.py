@@ -77,7 +77,7 @@ def bulk_equations(
     xt = x * curve.t
     ridge = beta * lam * v2
     h1 = alpha * v2 * averages.first / x - 1
-    g2 = alpha * v2 * averages.second - (beta - 1) - curve.deficit + ridge
+    g2 = alpha * v2 * averages.second - unfilled(xt, curve.deficit, beta) + ridge
     coupling = alpha * v1 * v2 * averages.first_second + curve.stiffness
     # alpha E[o^2 mu_A^2] V_A, nonnegative
     a = alpha * v1 * averages.first - alpha * v1 * (v1 * averages.first_first + v2 * averages.first_second)
@@ -89,6 +89,31 @@ def bulk_equations(
     ])
     gradient = np.stack([curve.elasticity * xt * h1, g2 + xt * h1])
     return np.stack([h1, g2]), jacobian, gradient
+
+
+def unfilled(xt: Array, deficit: Array, beta: Array) -> Array:
+    """beta - x t from xt and its complement, without cancellation at beta = 1 or for small beta."""
+    return np.where(xt < 0.5, beta - xt, (beta - 1) + deficit)
+
+
+def rounding_error(
+    squared: BulkAverages, x: Array, v1: Array, v2: Array, curve: SpectralCurve, alpha: Array, beta: Array, ridge: Array
+) -> Array:
+    """Relative error of V1 and V2 from rounding the two equations: |H^-1| times eps times their largest terms.
+
+    Large where the solution is ill-conditioned: at alpha = beta, H ~ sqrt(lam).  `squared` has E[o^2 mu_A^2] first.
+    """
+    xt = x * curve.t
+    a = alpha * v1 * squared.first
+    b = alpha * v2 * squared.second + ridge
+    y = alpha * v1 * v2 * squared.first_second + curve.stiffness
+    noise1 = xt
+    noise2 = np.minimum(beta + xt, np.abs(beta - 1) + curve.deficit) + ridge
+    determinant = a * b + y * (a + b)
+    error1, error2 = (b + y) * noise1 + y * noise2, y * noise1 + (a + y) * noise2
+    positive = determinant > 0
+    worst = np.maximum(error1, error2) / np.where(positive, determinant, 1.0)
+    return np.where(positive, np.finfo(np.float64).eps * worst, np.inf)
 
 
 class Signal(NamedTuple):

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from ...gaussian import Nonlinearity
 from ...solvers import newton, tiles
 from ...spectra import SpectralCurve, isotropic_curve
-from .equations import BulkAverages, bulk_equations, bulk_start, second_moments, signal_parameters
+from .equations import (
+    BulkAverages,
+    bulk_equations,
+    bulk_start,
+    rounding_error,
+    second_moments,
+    signal_parameters,
+)
 from .gradient_step import SpikeParameters
 from .kappa_rule import MOST_NODES, KappaRule, choose_rule, level_class
 from .tables import Tables, build_tables
@@ -22,6 +29,7 @@ Index = NDArray[np.intp]
 WORK_SIZE = 1 << 18  # elements of one work array: two megabytes, about a cache
 LOG_TINY_X = -600.0  # log x where E mu1^2 = 0 and x = 0
 RESIDUAL_LIMIT = 1e-9
+ROUNDING_LIMIT = 1e-6  # of V1 and V2; cells that are conditioned worse are not converged
 
 
 class CellValues(NamedTuple):
@@ -71,7 +79,7 @@ def solve_cells(
     on that one, from where it is.
     """
     count = cells.alpha.size
-    outputs = {name: np.full(count, np.nan) for name in {*names, "residual", "generalization_error"}}
+    outputs = {name: np.full(count, np.nan) for name in {*names, "residual", "rounding", "generalization_error"}}
     log_point = np.zeros((2, count))
     converged = np.zeros(count, dtype=bool)
     pending = np.zeros(count, dtype=np.intp)  # class of the rule that a cell needs
@@ -96,7 +104,7 @@ def solve_cells(
         everything = everything[pending[everything] > current]
         current = int(np.min(pending[everything], initial=1 << 30))
     solved_for = np.isfinite(outputs["generalization_error"]) & (outputs["residual"] <= RESIDUAL_LIMIT)
-    outputs["converged"] = converged & solved_for
+    outputs["converged"] = converged & solved_for & (outputs.pop("rounding") <= ROUNDING_LIMIT)
     return outputs
 
 
@@ -207,6 +215,7 @@ def evaluate_observables(tables: Tables, cells: CellValues, points: Array, work:
     averages = BulkAverages(first[..., 0], first[..., 1], products[..., 0], products[..., 1], products[..., 2])
     squared = averages._replace(first=second[..., 0], second=second[..., 1])
     residual = _residual(averages, x, v2, curve, cells, tables)
+    rounding = rounding_error(squared, x, v1, v2, curve, alpha, beta, ridge)
 
     # signal
     count = tables.basis.shape[1]
@@ -274,6 +283,7 @@ def evaluate_observables(tables: Tables, cells: CellValues, points: Array, work:
             tables.triangle[:, 0, 0, None] > 0, 1 / np.where(overlap > 0, overlap, 1.0), np.inf
         ),
         "residual": residual,
+        "rounding": rounding if cells.pinned is None else np.where(cells.pinned, 0.0, rounding),
     }
 
 
