@@ -290,7 +290,7 @@ def _unknown(name: str) -> str:
     if name.startswith("he") and name[2:].isdecimal():
         return f"{short(name)}: he0 to he{HIGHEST_POWER} are known"
     near = difflib.get_close_matches(name, [*sorted(FUNCTIONS), "linear", "x", "pi"], n=1)
-    return short(name) + (f", did you mean {near[0]!r}?" if near else "")
+    return short(name) + (f", did you mean {near[0]!r}?" if near else f" (known: {' '.join(CALLS)} heN max min)")
 
 
 CALLS: dict[str, Callable[[Any], Any]] = {

@@ -70,7 +70,7 @@ def name_of(array: xr.DataArray) -> str:
     name = str(array.name)
     if name not in array.coords and "_" in name:
         return name.replace("_", " ")
-    return str(array.attrs.get("long_name") or name)
+    return str(array.attrs.get("long_name") or name).partition(":")[0]  # what follows a colon is for `describe`
 
 
 def symbol(array: xr.DataArray) -> str:
