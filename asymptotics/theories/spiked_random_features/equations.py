@@ -96,24 +96,48 @@ def unfilled(xt: Array, deficit: Array, beta: Array) -> Array:
     return np.where(xt < 0.5, beta - xt, (beta - 1) + deficit)
 
 
-def rounding_error(
-    squared: BulkAverages, x: Array, v1: Array, v2: Array, curve: SpectralCurve, alpha: Array, beta: Array, ridge: Array
-) -> Array:
-    """Relative error of V1 and V2 from rounding the two equations: |H^-1| times eps times their largest terms.
+class Hessian(NamedTuple):
+    """Hessian [[a + y, -y], [-y, b + y]] of the potential in (log V1, log V2), with a, b, y >= 0; eq. (14).
 
-    Large where the solution is ill-conditioned: at alpha = beta, H ~ sqrt(lam).  `squared` has E[o^2 mu_A^2] first.
+    Matrix and inverse are made of nonnegative terms: nothing cancels, at n = p or at lam -> 0.
+    """
+
+    a: Array
+    b: Array
+    y: Array
+
+    def solve(self, first: Array, second: Array) -> tuple[Array, Array]:
+        """Solution for a right-hand side; infinite where the matrix is singular."""
+        determinant = self.a * self.b + self.y * (self.a + self.b)
+        regular = determinant > 0
+        divisor = np.where(regular, determinant, 1.0)
+        solutions = (self.b + self.y) * first + self.y * second, self.y * first + (self.a + self.y) * second
+        one, two = (np.where(regular, solution / divisor, np.inf) for solution in solutions)
+        return one, two
+
+
+def bulk_hessian(
+    squared: BulkAverages, v1: Array, v2: Array, curve: SpectralCurve, alpha: Array, ridge: Array
+) -> Hessian:
+    """a = alpha V1 E[o^2 mu1^2],  b = alpha V2 E[o^2 mu2^2] + beta lam V2,  y = alpha V1 V2 E[o^2 mu1^2 mu2^2] + R.
+
+    `squared` has E[o^2 mu_A^2] in the places of E[o mu_A^2]; `ridge` is beta lam V2.
+    """
+    return Hessian(
+        alpha * v1 * squared.first,
+        alpha * v2 * squared.second + ridge,
+        alpha * v1 * v2 * squared.first_second + curve.stiffness,
+    )
+
+
+def rounding_error(hessian: Hessian, x: Array, curve: SpectralCurve, beta: Array, ridge: Array) -> Array:
+    """Relative error of V1 and V2 from rounding the two equations: H^-1 times eps times their largest terms.
+
+    Large where the solution is ill-conditioned: at alpha = beta, H ~ sqrt(lam).
     """
     xt = x * curve.t
-    a = alpha * v1 * squared.first
-    b = alpha * v2 * squared.second + ridge
-    y = alpha * v1 * v2 * squared.first_second + curve.stiffness
-    noise1 = xt
-    noise2 = np.minimum(beta + xt, np.abs(beta - 1) + curve.deficit) + ridge
-    determinant = a * b + y * (a + b)
-    error1, error2 = (b + y) * noise1 + y * noise2, y * noise1 + (a + y) * noise2
-    positive = determinant > 0
-    worst = np.maximum(error1, error2) / np.where(positive, determinant, 1.0)
-    return np.where(positive, np.finfo(np.float64).eps * worst, np.inf)
+    largest = np.minimum(beta + xt, np.abs(beta - 1) + curve.deficit) + ridge
+    return np.finfo(np.float64).eps * np.maximum(*hessian.solve(xt, largest))
 
 
 class Signal(NamedTuple):
@@ -204,7 +228,8 @@ class SecondMoments(NamedTuple):
 
 
 def second_moments(
-    averages: BulkAverages,
+    squared: BulkAverages,
+    hessian: Hessian,
     v1: Array,
     v2: Array,
     curve: SpectralCurve,
@@ -216,16 +241,13 @@ def second_moments(
 ) -> SecondMoments:
     """Second moments of the readout, by one solve with the Hessian of the potential; eqs. (20)-(23).
 
-    In units (V1, V2) and after subtracting psi^2 from q1, matrix and right-hand sides are made of positive terms only,
-    so that nothing cancels, at n = p or at lam -> 0:
-
-    H = [[A + Y, -Y], [-Y, B + L + Y]],  A = alpha V1 E[o^2 mu1^2],  B = alpha V2 E[o^2 mu2^2],
-    Y = alpha V1 V2 E[o^2 mu1^2 mu2^2] + stiffness,  L = beta lam V2.
+    In units (V1, V2) and after subtracting psi^2 from q1, the right-hand sides too are made of positive terms only.
 
     Parameters
     ----------
-    averages : BulkAverages
-        `first`, `second` here E[o^2 mu_A^2].
+    squared : BulkAverages
+        With E[o^2 mu_A^2] in the places of E[o mu_A^2].
+    hessian : Hessian
     ridge : ndarray
         beta lam V2.
     residual_first, residual_second : ndarray
@@ -233,22 +255,14 @@ def second_moments(
     fixed : ndarray
         The part of the readout norm that does not vary with the data, (th^2 + psi^2)/(c V2) + ...
     """
-    coupling = alpha * v1 * v2 * averages.first_second
-    a = alpha * v1 * averages.first
-    b = alpha * v2 * averages.second + ridge
-    y = coupling + curve.stiffness
-
     # averaged over training sets: [[1, -R], [-R, 2 R + beta - 1]] q = (0, fixed), whose determinant is a sum too
     xt = 1 - curve.deficit
-    first_equation = alpha * v2 * (averages.second + v1 * averages.first_second + v2 * averages.second_second)
-    determinant = first_equation + ridge + xt * curve.deficit
-    mean2 = fixed / determinant
+    first_equation = alpha * v2 * (squared.second + v1 * squared.first_second + v2 * squared.second_second)
+    mean2 = fixed / (first_equation + ridge + xt * curve.deficit)
     mean1 = curve.stiffness * mean2
 
-    right1 = alpha * v1 * (residual_first + v1 * averages.first_first * mean1 + v2 * averages.first_second * mean2)
-    right2 = alpha * v2 * (residual_second + v1 * averages.first_second * mean1 + v2 * averages.second_second * mean2)
-    determinant = a * b + y * (a + b)
-    variable1 = ((b + y) * right1 + y * right2) / determinant
-    variable2 = (y * right1 + (a + y) * right2) / determinant
+    variable1, variable2 = hessian.solve(
+        alpha * v1 * (residual_first + v1 * squared.first_first * mean1 + v2 * squared.first_second * mean2),
+        alpha * v2 * (residual_second + v1 * squared.first_second * mean1 + v2 * squared.second_second * mean2),
+    )
     return SecondMoments(v1 * mean1, v2 * mean2, v1 * variable1, v2 * variable2)
-

@@ -14,6 +14,7 @@ from ...spectra import SpectralCurve, isotropic_curve
 from .equations import (
     BulkAverages,
     bulk_equations,
+    bulk_hessian,
     bulk_start,
     rounding_error,
     second_moments,
@@ -46,6 +47,11 @@ class CellValues(NamedTuple):
     pinned: NDArray[np.bool_] | None = None
     norm_variance: Array | None = None
     n_finite: Array | None = None
+
+    @property
+    def held(self) -> NDArray[np.bool_]:
+        """`pinned`, false everywhere if it was not given."""
+        return np.zeros(self.alpha.shape, dtype=bool) if self.pinned is None else self.pinned
 
     def at(self, index: Index) -> CellValues:
         """The cells at these positions."""
@@ -151,14 +157,10 @@ def solve_bulk(
     shape = cells.alpha.shape
     shared = shape[0] == 1  # one table: cells are rows and leave the batch one by one
     c = tables.bulk_variance[:, None]
-    mean_squares = np.sum(tables.weighted_squares[..., :2], axis=1)
-    flat = np.broadcast_to(
-        (mean_squares[:, 0] * tables.bulk_variance < 1e-28 * tables.activation_power)[:, None], shape
-    )
-    pinned = np.zeros(shape, dtype=bool) if cells.pinned is None else cells.pinned
+    flat, pinned = np.broadcast_to(tables.flat[:, None], shape), cells.held
     if start is None:
         with np.errstate(divide="ignore"):
-            start = np.log(bulk_start(mean_squares.T[..., None], cells.alpha, cells.lam, c))
+            start = np.log(bulk_start(tables.mean_squares.T[..., None], cells.alpha, cells.lam, c))
         start[0] = np.where(flat, LOG_TINY_X, start[0])
         start[1] = np.where(pinned, np.log(1e100), start[1])
     data: list[NDArray[Any]] = [flat, pinned, cells.alpha, cells.beta, cells.lam]
@@ -204,7 +206,7 @@ def evaluate_observables(tables: Tables, cells: CellValues, points: Array, work:
     curve = isotropic_curve(x, c)
     v1 = v2 * curve.t
     ridge = beta * cells.lam * v2
-    mean_squares = np.sum(tables.weighted_squares[..., :2], axis=1)[:, None, :]
+    mean_squares = tables.mean_squares[:, None, :]
 
     o = resolvent(tables, v1, v2, work)
     first = np.matmul(o, tables.weighted_squares)
@@ -215,7 +217,8 @@ def evaluate_observables(tables: Tables, cells: CellValues, points: Array, work:
     averages = BulkAverages(first[..., 0], first[..., 1], products[..., 0], products[..., 1], products[..., 2])
     squared = averages._replace(first=second[..., 0], second=second[..., 1])
     residual = _residual(averages, x, v2, curve, cells, tables)
-    rounding = rounding_error(squared, x, v1, v2, curve, alpha, beta, ridge)
+    hessian = bulk_hessian(squared, v1, v2, curve, alpha, ridge)
+    rounding = rounding_error(hessian, x, curve, beta, ridge)
 
     # signal
     count = tables.basis.shape[1]
@@ -254,7 +257,9 @@ def evaluate_observables(tables: Tables, cells: CellValues, points: Array, work:
         fixed += np.where(silent, 0.0, beta * signal.chi**2 / (np.where(silent, 1.0, cells.norm_variance) * v2))
     if cells.n_finite is not None:
         fixed += alpha * signal.m**2 / (cells.n_finite * v2)
-    moments = second_moments(squared, v1, v2, curve, alpha, ridge, weighted[..., 0], weighted[..., 1], fixed)
+    moments = second_moments(
+        squared, hessian, v1, v2, curve, alpha, ridge, weighted[..., 0], weighted[..., 1], fixed
+    )
     estimation = mean_squares[..., 0] * moments.q1 + mean_squares[..., 1] * moments.q2
     variance = mean_squares[..., 0] * moments.q1_variable + mean_squares[..., 1] * moments.q2_variable
     of_mean = mean_squares[..., 0] * moments.q1_mean + mean_squares[..., 1] * moments.q2_mean
@@ -283,7 +288,7 @@ def evaluate_observables(tables: Tables, cells: CellValues, points: Array, work:
             tables.triangle[:, 0, 0, None] > 0, 1 / np.where(overlap > 0, overlap, 1.0), np.inf
         ),
         "residual": residual,
-        "rounding": rounding if cells.pinned is None else np.where(cells.pinned, 0.0, rounding),
+        "rounding": np.where(cells.held, 0.0, rounding),
     }
 
 
@@ -296,8 +301,6 @@ def _residual(
 ) -> Array:
     """Residual of the two equations, each relative to its largest term."""
     equations, _, _ = bulk_equations(averages, x, v2, curve, cells.alpha, cells.beta, cells.lam)
-    mean_square = np.sum(tables.weighted_squares[..., 0], axis=1)
-    flat = (mean_square * tables.bulk_variance < 1e-28 * tables.activation_power)[:, None]
-    first = np.where(flat, 0.0, np.abs(equations[0]))
-    second = np.abs(equations[1]) / cells.beta
-    return np.maximum(first, second if cells.pinned is None else np.where(cells.pinned, 0.0, second))
+    first = np.where(tables.flat[:, None], 0.0, np.abs(equations[0]))
+    second = np.where(cells.held, 0.0, np.abs(equations[1]) / cells.beta)
+    return np.maximum(first, second)

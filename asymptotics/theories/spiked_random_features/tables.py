@@ -55,6 +55,16 @@ class Tables(NamedTuple):
     bulk_variance: Array
     activation_power: Array
 
+    @property
+    def mean_squares(self) -> Array:
+        """E[mu1^2] and E[mu2^2], (T, 2)."""
+        return np.sum(self.weighted_squares[..., :2], axis=1)
+
+    @property
+    def flat(self) -> NDArray[np.bool_]:
+        """Tables (T,) with mu1 = 0: an even activation without spike, where x = 0."""
+        return self.mean_squares[:, 0] * self.bulk_variance < 1e-28 * self.activation_power
+
     def rows(self, index: NDArray[np.intp]) -> Tables:
         """Some of the tables."""
         return Tables(*(array[index] for array in self))
