@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import shutil
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from . import __version__
+from .console import Parser, guarded
 from .datasets import numbers_as_json, observables_as_json, plain_parameters
 from .errors import ParameterError
 from .files import check_writable, reason, replacing
@@ -22,9 +21,8 @@ from .problem import Prediction, Problem
 from .tables import from_dataset, from_prediction, header_of_prediction, render, write_csv
 from .theories import THEORIES
 
-INVALID, NOT_CONVERGED, INTERRUPTED, BROKEN_PIPE = 2, 3, 130, 141
+NOT_CONVERGED = 3
 
-_LONGEST_LINE = 400
 _ROWS_ON_SCREEN = 40
 
 
@@ -34,26 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: all cells converged.  2: the input is invalid, said in one line on standard error.  3: some cells did not
     converge; the output is written all the same.
     """
-    try:
-        with _plain_warnings():
-            options = _parser().parse_args(argv)
-            code = options.command(options)
-            sys.stdout.flush()
-            return code
-    except ParameterError as error:
-        return _refuse(str(error))
-    except RecursionError:
-        return _refuse("input: is nested too deeply")
-    except MemoryError:
-        return _refuse("memory: too many cells, or too large networks, for this machine")
-    except BrokenPipeError:
-        # whoever read our output has gone; nothing may be flushed to it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except OSError as error:
-        return _refuse(f"{error.filename or 'output'}: {reason(error)}")
+    return guarded(lambda: _main(argv))
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    options = _parser().parse_args(argv)
+    return options.command(options)
 
 
 # ---- commands
@@ -102,16 +86,9 @@ def _run(options: argparse.Namespace) -> int:
 # ---- what the options mean
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        name, _, rest = message.removeprefix("argument ").partition(": ")
-        about_one = message.startswith("argument ")
-        raise ParameterError(name if about_one else "usage", rest if about_one else message)
-
-
 def _parser() -> argparse.ArgumentParser:
     description = "High-dimensional asymptotics of feature learning in two-layer networks."
-    parser = _Parser(prog="asymptotics", description=description)
+    parser = Parser(prog="asymptotics", description=description)
     parser.add_argument("--version", action="version", version=f"asymptotics {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
@@ -290,30 +267,3 @@ def _write(prediction: Prediction, options: argparse.Namespace) -> None:
         from . import plots
 
         plots.save(plots.draw(dataset).figure, options.plot)
-
-
-# ---- what goes wrong
-
-
-def _refuse(message: str) -> int:
-    """One line, however long or strange the message."""
-    line = "".join(character if character.isprintable() else " " for character in message)
-    if len(line) > _LONGEST_LINE:
-        line = line[:_LONGEST_LINE - 3] + "..."
-    print(f"error: {line}", file=sys.stderr)
-    return INVALID
-
-
-@contextlib.contextmanager
-def _plain_warnings() -> Iterator[None]:
-    """Show a warning as one line, without a place in the code."""
-    def show(message: Warning | str, *rest: Any, **options: Any) -> None:
-        print(f"warning: {message}", file=sys.stderr)
-
-    with warnings.catch_warnings():
-        # what concerns the user, not what concerns developers
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("default", UserWarning)
-        warnings.simplefilter("default", RuntimeWarning)
-        warnings.showwarning = show
-        yield

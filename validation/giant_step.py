@@ -1,25 +1,57 @@
-"""Simulator of `giant-step`: a two-layer network, one step on its first layer, ridge regression of its readout."""
+"""`giant-step`: a two-layer network, one step on its first layer, ridge regression of its readout; its protocol."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from asymptotics import GiantStep
 
 from . import networks
-from .spiked_random_features import fit_readout, one_cell, order_parameters, whole
+from .protocols import Protocol, Setting
+from .readout import ERRORS, ORDER_PARAMETERS, RIDGES, fit, order_parameters, plan, shaped, whole
+
+SPIKE = ("spike_strength", "bulk_variance", "alignment")
 
 
-def simulate(problem: GiantStep, sizes: Mapping[str, int], seed: int | np.random.SeedSequence) -> dict[str, float]:
+def _trained(activation: str, target: str, alpha0: float, eta: float, beta: float, alpha: float,
+             noise_var_step: float, noise_var: float) -> GiantStep:
+    return GiantStep(activation=activation, target=target, alpha0=alpha0, eta=eta, beta=beta, alpha=alpha, lam=RIDGES,
+                     noise_var_step=noise_var_step, noise_var=noise_var, model="isotropic")
+
+
+_ERF = "erf(x/sqrt(2))"
+
+TRAINED = {
+    "erf/erf .5, 4": _trained(_ERF, _ERF, 0.5, 4, 1, 2, 0, 0.1),
+    "relu/erf .5, 3": _trained("relu", _ERF, 0.5, 3, 1, 2, 0, 0),
+    "relu/relu 2, 1.5": _trained("relu", "relu", 2, 1.5, 1, 2, 0, 0.05),
+    "tanh/relu 1, 2": _trained("tanh", "relu", 1, 2, 1, 2, 0, 0),
+    "tanh/sin 2, 3": _trained("tanh", "sin", 2, 3, 1, 1.5, 0, 0),
+    "erf/erf 1, 2": _trained(_ERF, _ERF, 1, 2, 0.5, 1.5, 0.3, 0.1),
+    "sin/tanh 4, 2": _trained("sin", "tanh", 4, 2, 1.5, 0.8, 0.2, 0.2),
+    "relu/sin .5, 2": _trained("relu", "sin", 0.5, 2, 1, 0.5, 0, 0),
+    "softplus/tanh 1, 4": _trained("softplus", "tanh", 1, 4, 0.8, 1.5, 0.1, 0.1),
+    "tanh/sin 20, 3": _trained("tanh", "sin", 20, 3, 1, 3, 0, 0),
+}
+
+EXACT = {
+    "linear/sin 4, 1": _trained("linear", "sin", 4, 1, 1, 3, 0.05, 0.05),
+    "no step tanh/sin": _trained("tanh", "sin", 4, 0, 1, 2, 0.1, 0.1),
+}
+
+
+def simulate(problem: GiantStep, sizes: Mapping[str, int], seed: int | np.random.SeedSequence) -> dict[str, Any]:
     """One network, trained as in docs/theories/giant_step.md, section 1.
 
     Parameters
     ----------
     problem : GiantStep
-        One cell; its `model` and `n_finite` concern the theory only.
+        One cell, or cells that differ in `lam` only: their readouts share the network.  `model` and `n_finite` concern
+        the theory only.
     sizes : mapping
         The input dimension "d" >= 2; p, n and n0 are `beta d`, `alpha d` and `alpha0 d`, rounded, at least 1 (no step
         is made at alpha0 = 0).  Optionally "test", the number of fresh points on which errors are measured.
@@ -27,17 +59,17 @@ def simulate(problem: GiantStep, sizes: Mapping[str, int], seed: int | np.random
 
     Returns
     -------
-    dict of str to float
+    dict of str to float or ndarray
         test_error, generalization_error, train_error, ridge_objective, m, th, psi, q1, q2, and spike_strength,
-        bulk_variance, alignment of the trained weights.
+        bulk_variance, alignment of the trained weights, in the shape of the cells.
 
     Raises
     ------
     ParameterError
-        If the problem has more than one cell, or a size is not allowed.
+        If another parameter than `lam` varies, or a size is not allowed.
     """
-    cell, d, test_points = one_cell(problem, sizes)
-    p, n = whole(cell["beta"] * d), whole(cell["alpha"] * d)
+    network = plan(problem, sizes)
+    cell, d, p = network.cell, network.d, network.p
     weights_rng, step_rng, data_rng, test_rng = networks.generators(seed, 4)
 
     direction = networks.unit_vector(d, weights_rng)
@@ -57,11 +89,69 @@ def simulate(problem: GiantStep, sizes: Mapping[str, int], seed: int | np.random
     rest = direction - alignment * spike
     rest /= np.linalg.norm(rest)
 
-    X, y = networks.single_index_data(n, direction, problem.target, cell["noise_var"], data_rng)
-    readout, errors = fit_readout(problem, cell, weights, direction, X, y, test_points, test_rng)
+    X, y = networks.single_index_data(network.n, direction, problem.target, cell["noise_var"], data_rng)
+    readouts, errors = fit(problem, network, weights, direction, X, y, test_rng)
     measured = {
         "spike_strength": strength,
         "bulk_variance": float(np.mean(np.sum(bulk**2, axis=1))),
         "alignment": alignment,
     }
-    return errors | order_parameters(readout, bulk, spike, rest) | measured
+    return shaped(problem, errors | order_parameters(readouts, bulk, spike, rest) | measured)
+
+
+def wrong_spikes(problem: GiantStep) -> dict[str, dict[str, float]]:
+    """Spike parameters by errors that the protocols must notice, where the error makes a difference.
+
+    A learning rate that is 10 % off; the published bulk variance 1 + eta^2 s_2 E[sigma_star^2]/alpha0; labels that are
+    not centred by the initial output of the network (those of an activation whose mean is subtracted).
+    """
+    right = _spike(problem)
+    sigma, mean = problem.activation, float(problem.activation.hermite_coefficients(0)[0])
+    eta, alpha0 = problem.eta, problem.alpha0
+    published = 1 + eta**2 * sigma.slope_variance() * problem.target.second_moment() / alpha0
+    wrong = {"eta 10 % off": _spike(problem.replace(eta=1.1 * eta))}
+    if not math.isclose(published, right["bulk_variance"], rel_tol=1e-9):
+        wrong["published bulk variance"] = right | {"bulk_variance": published}
+    if mean != 0:
+        expression = f"{sigma}(x)" if str(sigma).isidentifier() else str(sigma)
+        wrong["centring dropped"] = _spike(problem.replace(activation=f"{expression} - {mean!r}"))
+    return wrong
+
+
+def _spike(problem: GiantStep) -> dict[str, float]:
+    values = problem.solve(SPIKE).values
+    return {name: float(np.ravel(value)[0]) for name, value in values.items()}
+
+
+def protocol(size: str) -> Protocol:
+    """Trained networks: spike and bulk of their weights are judged, the errors of the isotropic model reported.
+
+    Where the isotropic model is exact (a linear activation, no step at all) its errors are judged too.
+    """
+    settings = [
+        Setting(name=name, problem=problem, judged=SPIKE, reported=ERRORS + ORDER_PARAMETERS,
+                wrong={error: {key: np.full(problem.shape, value) for key, value in spike.items()}
+                       for error, spike in wrong_spikes(problem).items()})
+        for name, problem in TRAINED.items()
+    ]
+    settings += [Setting(name=name, problem=problem, judged=ERRORS + ORDER_PARAMETERS)
+                 for name, problem in EXACT.items()]
+    if size == "quick":
+        quick = ("relu/relu 2, 1.5", "erf/erf 1, 2", "softplus/tanh 1, 4", "no step tanh/sin")
+        settings = [setting for setting in settings if setting.name in quick]
+    return Protocol(
+        title=f"giant-step, {size}: trained two-layer networks beside the isotropic model",
+        simulate=simulate,
+        settings=tuple(settings),
+        networks={200: 400, 600: 150} if size == "full" else {80: 200, 240: 100},
+        test_points=4000,
+        precision={"test_error": 0.01},
+        laws=(("relu/relu 2, 1.5", "bulk_variance"), ("softplus/tanh 1, 4", "bulk_variance")) if size == "full" else (),
+        law_networks={50: 4000, 100: 2000, 200: 1000},
+        remarks=(
+            "Settings are activation/target alpha0, eta; erf stands for erf(x/sqrt(2)).",
+            "Not judged: errors and order parameters of trained networks.  The isotropic model is an approximation for "
+            "them, with known deviations: the bulk of the weights is anisotropic, it is correlated with the spike and "
+            "the target, and its row norms follow the spike (docs/theories/giant_step.md, section 10).",
+        ),
+    )

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from asymptotics import Nonlinearity, nonlinearity
 
@@ -123,9 +123,9 @@ def features(weights: Array, activation: Function, X: Array) -> Array:
 
 
 def network(weights: Array, readout: Array, activation: Function, X: Array) -> Array:
-    """Outputs f(x) = a . sigma(W x)/sqrt(p) at the rows of X."""
-    outputs = [features(weights, activation, X[part]) @ readout for part in _blocks(len(X), len(weights))]
-    return np.concatenate(outputs) / math.sqrt(len(weights))
+    """Outputs f(x) = a . sigma(W x)/sqrt(p) at the rows of X, of one readout (p,) or several (k, p): (n,) or (k, n)."""
+    outputs = [features(weights, activation, X[part]) @ readout.T for part in _blocks(len(X), len(weights))]
+    return np.concatenate(outputs).T / math.sqrt(len(weights))
 
 
 @np.errstate(under="ignore")
@@ -163,27 +163,33 @@ def gradient_step(weights: Array, readout: Array, activation: Function, X: Array
     return weights + (eta / len(X)) * levels[:, None] * step
 
 
-def ridge(F: Array, y: Array, lam: float) -> Array:
+def ridge(F: Array, y: Array, lam: ArrayLike) -> Array:
     """The readout w that minimises sum (y - F w/sqrt(p))^2 + lam |w|^2.
 
     Parameters
     ----------
     F : ndarray, shape (n, p)
     y : ndarray, shape (n,)
-    lam : float
+    lam : float or array_like, shape (...)
         At 0 the least-squares solution of least norm.
 
     Returns
     -------
-    ndarray, shape (p,)
+    ndarray, shape (..., p)
     """
     n, p = F.shape
     A = F / math.sqrt(p)
-    if lam == 0:
-        return np.asarray(np.linalg.lstsq(A, y)[0], dtype=np.float64)
-    if p <= n:
-        return _solve(_add_ridge(A.T @ A, lam), A.T @ y)
-    return A.T @ _solve(_add_ridge(A @ A.T, lam), y)
+    gram = A.T @ A if p <= n else A @ A.T
+    right = A.T @ y if p <= n else y
+    lams = np.asarray(lam, dtype=np.float64)
+    readouts = np.empty((lams.size, p))
+    for i, penalty in enumerate(lams.flat):
+        if penalty == 0:
+            readouts[i] = np.linalg.lstsq(A, y)[0]
+        else:
+            solution = np.linalg.solve(gram + penalty * np.eye(len(gram)), right)
+            readouts[i] = solution if p <= n else A.T @ solution
+    return readouts.reshape(*lams.shape, p)
 
 
 def fresh_error(
@@ -194,7 +200,7 @@ def fresh_error(
     target: Function,
     points: int,
     rng: np.random.Generator,
-) -> float:
+) -> Array:
     """Mean squared error of the network on fresh points with noiseless labels.
 
     Adding `noise_var` gives the error on noisy labels without the scatter that drawing the noise would add.
@@ -202,7 +208,8 @@ def fresh_error(
     Parameters
     ----------
     weights : ndarray, shape (p, d)
-    readout : ndarray, shape (p,)
+    readout : ndarray, shape (p,) or (k, p)
+        One readout, or several that are tried on the same points.
     activation : str, Nonlinearity or callable
     direction : ndarray, shape (d,)
         The unit vector theta of the target.
@@ -213,12 +220,12 @@ def fresh_error(
 
     Returns
     -------
-    float
+    ndarray, shape () or (k,)
     """
-    total = 0.0
+    total = np.zeros(readout.shape[:-1])
     for part in _blocks(points, len(weights)):
         X, y = single_index_data(part.stop - part.start, direction, target, 0.0, rng)
-        total += float(np.sum((y - network(weights, readout, activation, X)) ** 2))
+        total += np.sum((y - network(weights, readout, activation, X)) ** 2, axis=-1)
     return total / points
 
 
@@ -227,12 +234,3 @@ def _blocks(n: int, p: int) -> Iterator[slice]:
     length = max(1, BLOCK_ENTRIES // p)
     for start in range(0, n, length):
         yield slice(start, min(start + length, n))
-
-
-def _solve(matrix: Array, right: Array) -> Array:
-    return np.asarray(np.linalg.solve(matrix, right), dtype=np.float64)
-
-
-def _add_ridge(gram: Array, lam: float) -> Array:
-    gram[np.diag_indices_from(gram)] += lam
-    return gram

@@ -159,11 +159,22 @@ def test_sizes_are_checked(module, problem, sizes):
         module.simulate(problem, sizes, 0)
 
 
-def test_one_cell_only():
-    for problem in (TANH.replace(alpha=[1.0, 2.0]), TANH.replace(**grid(lam=[0.1])), TANH.replace(alpha=[1.0])):
-        with pytest.raises(ParameterError, match="one cell"):
+@pytest.mark.parametrize(("module", "problem"), [(giant_step, TANH), (spiked_random_features, SPIKED_RELU)])
+def test_ridges_share_the_network(module, problem):
+    lams = [0.0, 0.1, 2.0]
+    together = module.simulate(problem.replace(**grid(lam=lams)), {"d": 20, "test": 50}, 3)
+    for i, lam in enumerate(lams):
+        alone = module.simulate(problem.replace(lam=lam), {"d": 20, "test": 50}, 3)
+        for name, value in alone.items():
+            assert isinstance(value, float)
+            assert together[name].shape == (3,)
+            assert together[name][i] == pytest.approx(value, rel=1e-8), name
+
+
+def test_one_network_only():
+    for problem in (TANH.replace(alpha=[1.0, 2.0]), TANH.replace(**grid(eta=[0.1, 1.0], lam=[0.1, 1.0]))):
+        with pytest.raises(ParameterError, match="one network"):
             giant_step.simulate(problem, {"d": 20}, 0)
-    giant_step.simulate(TANH.replace(**grid(lam=[0.1])).isel(lam=0), {"d": 5, "test": 5}, 0)
 
 
 def test_entry_points_name_the_simulators():

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import AccuracyWarning, ParameterError
-from ...gaussian import Nonlinearity
 from ...parameters import is_labelled, parameter
 from ...problem import Problem
 from ...solvers import minimise_scalar
@@ -30,10 +29,10 @@ class _RidgeReadout(Problem):
 
     prediction: ClassVar[type[ReadoutPrediction]] = ReadoutPrediction
 
-    activation: Nonlinearity = parameter(
+    activation: Any = parameter(
         "activation of the hidden units", symbol=r"\sigma", kind="nonlinearity"
     )
-    target: Nonlinearity = parameter(
+    target: Any = parameter(
         "single-index target, y = target(<theta, x>) + noise", symbol=r"\sigma_\star", kind="nonlinearity"
     )
     alpha: Any = parameter("samples of the readout per input dimension, n/d", symbol=r"\alpha", above=0)

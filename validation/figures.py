@@ -1,0 +1,100 @@
+"""The figure of a report: deviations with error bars, and z against its normal quantiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from asymptotics.plots.style import COLOURS, REFERENCE, style
+
+from .estimates import gaussian_z
+from .judgement import Row
+from .report import Report
+
+_PREFERRED = ("test_error", "train_error")
+_INCHES_A_ROW = 0.09
+
+
+def draw(report: Report) -> Figure:
+    """Relative deviations of up to two observables (bars: two standard errors), and the quantiles of all z.
+
+    Parameters
+    ----------
+    report : Report
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Save it with `asymptotics.plots.save`.
+    """
+    names = _shown(report.rows)
+    height = max(3.0, 1.0 + _INCHES_A_ROW * max(sum(row.observable == name for row in report.rows) for name in names))
+    with style():
+        figure = Figure(figsize=(3.0 * len(names) + 3.0, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(1, len(names) + 1)
+        for ax, name in zip(axes, names, strict=False):
+            _deviations(ax, [row for row in report.rows if row.observable == name], name, labelled=ax is axes[0])
+        _quantiles(axes[-1], report)
+    return figure
+
+
+def _shown(rows: Sequence[Row]) -> list[str]:
+    known = list(dict.fromkeys(row.observable for row in rows))
+    return [name for name in _PREFERRED if name in known] or known[:2]
+
+
+def _deviations(ax: Axes, rows: Sequence[Row], name: str, labelled: bool) -> None:
+    positions, labels = _positions(rows)
+    for judged, marker in ((True, "full"), (False, "none")):
+        part = [i for i, row in enumerate(rows) if row.judged == judged and np.isfinite(row.relative(row.deviation))]
+        if part:
+            ax.errorbar(
+                [100 * rows[i].relative(rows[i].deviation) for i in part], [positions[i] for i in part],
+                xerr=[200 * rows[i].relative(rows[i].standard_error) for i in part], fmt="o", fillstyle=marker,
+                markersize=3, linewidth=0.8, color=COLOURS[0 if judged else 1],
+                label="judged" if judged else "reported",
+            )
+    ax.axvline(0, color=REFERENCE, linewidth=0.8, zorder=0)
+    ax.set_yticks(list(labels), list(labels.values()) if labelled else [""] * len(labels))
+    ax.invert_yaxis()
+    ax.set_xlabel(f"{name.replace('_', ' ')}: simulation against theory, %")
+    if not all(row.judged for row in rows):
+        ax.legend(loc="lower right")
+
+
+def _positions(rows: Sequence[Row]) -> tuple[list[float], dict[float, str]]:
+    """A height for every row, with a gap between settings, and the setting in the middle of its rows."""
+    heights: list[float] = []
+    places: dict[str, list[float]] = {}
+    for row in rows:
+        gap = 1.0 if row.setting in places else 2.0
+        heights.append(heights[-1] + gap if heights else 0.0)
+        places.setdefault(row.setting, []).append(heights[-1])
+    return heights, {float(np.mean(part)): setting for setting, part in places.items()}
+
+
+def _quantiles(ax: Axes, report: Report) -> None:
+    from scipy import special
+
+    for rows, fill, colour, label in (
+        (report.judged, "full", COLOURS[0], "judged"), (report.reported, "none", COLOURS[1], "reported"),
+    ):
+        known = [row for row in rows if np.isfinite(row.z)]
+        if known:
+            z = np.sort(gaussian_z([row.z for row in known], [row.freedom for row in known]))
+            expected = special.ndtri((np.arange(z.size) + 0.5) / z.size)
+            ax.plot(expected, z, "o", fillstyle=fill, markersize=3, color=colour, label=f"{label}: {z.size} rows")
+    low, high = ax.get_xlim()
+    ax.plot([low, high], [low, high], color=REFERENCE, linewidth=0.8, zorder=0)
+    if report.judged:
+        limit = float(gaussian_z(report.judgement.allowed_z[0], report.judged[0].freedom))
+        for sign in (-1, 1):
+            ax.axhline(sign * limit, color=REFERENCE, linewidth=0.8, linestyle=(0, (5, 1.5)), zorder=0)
+    ax.set_xlabel("normal quantile")
+    ax.set_ylabel("z")
+    ax.legend(loc="lower right")

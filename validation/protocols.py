@@ -1,0 +1,156 @@
+"""What is simulated, at which sizes, and which wrong theories must be rejected."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from asymptotics import Problem
+from asymptotics.datasets import plain_parameters
+
+from .comparison import rows_of
+from .estimates import power_law
+from .judgement import LEVEL, Row, against
+from .report import Control, FiniteSizeLaw, Report
+
+Array = NDArray[np.float64]
+Simulator = Callable[[Any, Mapping[str, int], np.random.SeedSequence], Mapping[str, Any]]
+Networks = tuple[str, int]  # a setting and an input dimension
+Runs = Mapping[Networks, Mapping[str, Array]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One kind of network; all cells of the problem share its networks.
+
+    Attributes
+    ----------
+    name : str
+    problem : Problem
+    judged : tuple of str
+        Observables that decide.
+    reported : tuple of str
+        Observables that are shown only: there the theory is known to be approximate.
+    wrong : mapping of str to (Problem or mapping)
+        Wrong theories by the name of their error: another problem, or values by observable.
+    """
+
+    name: str
+    problem: Problem
+    judged: tuple[str, ...]
+    reported: tuple[str, ...] = ()
+    wrong: Mapping[str, Problem | Mapping[str, ArrayLike]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """A simulation and the rules by which it is judged.
+
+    Attributes
+    ----------
+    title : str
+    simulate : callable
+        `(problem, sizes, seed) -> {observable: value}`: one network.
+    settings : tuple of Setting
+    networks : dict of int to int
+        Input dimensions and the number of networks at each; the means are extrapolated to 1/d = 0.
+    test_points : int
+        Fresh points a network.
+    precision : dict of str to float
+        Largest allowed standard error in units of |theory|, by observable.
+    laws : tuple of (str, str)
+        Settings and observables whose deviation from the limit is measured at the sizes of `law_networks`.
+    law_networks : dict of int to int
+    remarks : tuple of str
+    level : float
+        Probability that a correct theory fails.
+    """
+
+    title: str
+    simulate: Simulator
+    settings: tuple[Setting, ...]
+    networks: Mapping[int, int]
+    test_points: int
+    precision: Mapping[str, float]
+    laws: tuple[tuple[str, str], ...] = ()
+    law_networks: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    level: float = LEVEL
+
+    def required(self) -> dict[Networks, int]:
+        """How many networks of each setting and size."""
+        with_law = {name for name, _ in self.laws}
+        counts: dict[Networks, int] = {}
+        for setting in self.settings:
+            for d, count in [*self.networks.items(), *(self.law_networks.items() if setting.name in with_law else ())]:
+                counts[setting.name, d] = max(count, counts.get((setting.name, d), 0))
+        return counts
+
+    def setting(self, name: str) -> Setting:
+        """The setting of this name."""
+        return next(setting for setting in self.settings if setting.name == name)
+
+    def seed(self, root: int, networks: Networks, repetition: int) -> np.random.SeedSequence:
+        """The seed of one network: of its setting, size and number only, whatever else is simulated."""
+        name, d = networks
+        return np.random.SeedSequence(root, spawn_key=(zlib.crc32(name.encode()), d, repetition))
+
+    def identity(self, seed: int) -> dict[str, Any]:
+        """What stored networks must agree in, to be used again."""
+        settings = {setting.name: plain_parameters(setting.problem) for setting in self.settings}
+        return {"seed": seed, "test_points": self.test_points, "settings": settings}
+
+    def report(self, runs: Runs) -> Report:
+        """Theory beside the networks.
+
+        Parameters
+        ----------
+        runs : mapping
+            Simulated observables by setting and size, with a last axis over networks.
+        """
+        rows: list[Row] = []
+        wrong: dict[str, list[Row]] = {}
+        for setting in self.settings:
+            own = self._rows(setting, runs)
+            rows += own
+            for name, theory in setting.wrong.items():
+                values = theory.solve(setting.judged).values if isinstance(theory, Problem) else theory
+                wrong.setdefault(name, []).extend(against([row for row in own if row.judged], values))
+        return Report(
+            title=self.title,
+            rows=tuple(rows),
+            level=self.level,
+            controls=tuple(Control(name, tuple(part), self.level) for name, part in wrong.items()),
+            laws=tuple(self._laws(runs)),
+            remarks=(*self.remarks, self._sizes()),
+        )
+
+    def _rows(self, setting: Setting, runs: Runs) -> list[Row]:
+        names = (*setting.judged, *setting.reported)
+        by_size = {d: {name: runs[setting.name, d][name][..., :count] for name in names}
+                   for d, count in self.networks.items()}
+        return rows_of(setting.name, setting.problem.solve(names), by_size, precision=self.precision,
+                       judged=setting.judged, shared=setting.problem.dims)
+
+    def _laws(self, runs: Runs) -> Iterator[FiniteSizeLaw]:
+        sizes = tuple(sorted(self.law_networks))
+        for name, observable in self.laws:
+            setting = self.setting(name)
+            prediction = setting.problem.solve([observable])
+            by_size = [rows_of(name, prediction, {d: {observable: runs[name, d][observable][..., :count]}})
+                       for d, count in sorted(self.law_networks.items())]
+            for rows in zip(*by_size, strict=True):
+                deviations = tuple(row.relative(row.deviation) for row in rows)
+                errors = tuple(row.relative(row.standard_error) for row in rows)
+                exponent = power_law(sizes, deviations, errors)
+                yield FiniteSizeLaw(name, rows[0].cell, observable, sizes, deviations, errors, *exponent)
+
+    def _sizes(self) -> str:
+        sizes = ", ".join(f"{count} networks of d = {d}" for d, count in sorted(self.networks.items()))
+        limit = "; means extrapolated to 1/d = 0 by the law mean(d) = limit + a/d" if len(self.networks) > 1 else ""
+        return f"{sizes}{limit}"

@@ -1,0 +1,163 @@
+"""What both simulators share: the sizes of a network, its ridge readouts, and what is measured on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from asymptotics import GiantStep, ParameterError, SpikedRandomFeatures
+
+from . import networks
+from .networks import Array
+
+TEST_POINTS = 10000
+
+ERRORS = ("test_error", "train_error")
+ORDER_PARAMETERS = ("m", "th", "psi", "q1", "q2")
+RIDGES = (0.01, 0.1, 1.0)  # lam of every setting of the protocols
+
+
+class Plan(NamedTuple):
+    """One network, and the ridges of its readouts.
+
+    Attributes
+    ----------
+    cell : dict of str to float
+        The cell parameters without `lam`.
+    lam : ndarray
+        Ridge penalties, one per cell, flat.
+    d, p, n : int
+        Input dimension, hidden units, samples of the readout.
+    test_points : int
+        Number of fresh points.
+    """
+
+    cell: dict[str, float]
+    lam: Array
+    d: int
+    p: int
+    n: int
+    test_points: int
+
+
+def plan(problem: GiantStep | SpikedRandomFeatures, sizes: Mapping[str, int]) -> Plan:
+    """The network of a problem at a size.
+
+    Parameters
+    ----------
+    problem : GiantStep or SpikedRandomFeatures
+        Only `lam` may vary: its readouts share one network and one training set.
+    sizes : mapping
+        The input dimension "d" >= 2; p and n are `beta d` and `alpha d`, rounded, at least 1.  Optionally "test", the
+        number of fresh points on which errors are measured.
+
+    Raises
+    ------
+    ParameterError
+        If another parameter varies, or a size is missing, unknown or not allowed.
+    """
+    for name, value in problem.cells.arrays.items():
+        if name != "lam" and value.size > 1:
+            raise ParameterError(name, "must be one value: a simulation is of one network, choose it with isel")
+    for name, size in sizes.items():
+        if name not in ("d", "test"):
+            raise ParameterError(name, "is not a size of this simulation (d, test)")
+        least = 2 if name == "d" else 1
+        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < least:
+            raise ParameterError(name, f"must be a whole number >= {least}, got {size!r}")
+    if "d" not in sizes:
+        raise ParameterError("d", "is required (input dimension of the simulated network)")
+    arrays = problem.cells.arrays
+    cell = {name: float(value.item()) for name, value in arrays.items() if name != "lam"}
+    lam = np.broadcast_to(arrays["lam"], problem.shape).reshape(-1)
+    d = int(sizes["d"])
+    return Plan(cell, lam, d, whole(cell["beta"] * d), whole(cell["alpha"] * d), int(sizes.get("test", TEST_POINTS)))
+
+
+def whole(size: float) -> int:
+    """The nearest whole number, at least 1."""
+    return max(1, round(size))
+
+
+def fit(
+    problem: GiantStep | SpikedRandomFeatures,
+    plan: Plan,
+    weights: Array,
+    direction: Array,
+    X: Array,
+    y: Array,
+    rng: np.random.Generator,
+) -> tuple[Array, dict[str, Array]]:
+    """The ridge readouts on the features of given weights, and their errors.
+
+    Parameters
+    ----------
+    problem : GiantStep or SpikedRandomFeatures
+    plan : Plan
+    weights : ndarray, shape (p, d)
+    direction : ndarray, shape (d,)
+        The unit vector theta of the target.
+    X, y : ndarray, shapes (n, d) and (n,)
+        Training samples of the readout.
+    rng : numpy.random.Generator
+        Draws the fresh points.
+
+    Returns
+    -------
+    readouts : ndarray, shape (number of ridges, p)
+    errors : dict of str to ndarray
+        test_error, generalization_error, train_error, ridge_objective.
+    """
+    F = networks.features(weights, problem.activation, X)
+    readouts = networks.ridge(F, y, plan.lam)
+    train_error = np.mean((y - readouts @ F.T / math.sqrt(plan.p)) ** 2, axis=1)
+    fresh = networks.fresh_error(
+        weights, readouts, problem.activation, direction, problem.target, plan.test_points, rng
+    )
+    return readouts, {
+        "test_error": fresh + plan.cell["noise_var"],
+        "generalization_error": fresh,
+        "train_error": train_error,
+        "ridge_objective": train_error + plan.lam * np.sum(readouts**2, axis=1) / plan.n,
+    }
+
+
+def order_parameters(readouts: Array, bulk: Array, spike: Array, rest: Array) -> dict[str, Array]:
+    """Overlaps of readouts w with the bulk W_b of the weights.
+
+    Parameters
+    ----------
+    readouts : ndarray, shape (..., p)
+        w.
+    bulk : ndarray, shape (p, d)
+        W_b, the weights without their spike.
+    spike, rest : ndarray, shape (d,)
+        Orthogonal unit vectors v and zeta: the spike, and the target direction without its component along it.
+
+    Returns
+    -------
+    dict of str to ndarray
+        m = sum w_i/sqrt(p), th = w W_b v/sqrt(p), psi = w W_b zeta/sqrt(p), q1 = |(I - v v^T) W_b^T w|^2/p and
+        q2 = |w|^2/p.
+    """
+    p = readouts.shape[-1]
+    seen = readouts @ bulk / math.sqrt(p)
+    along_spike = seen @ spike
+    across = seen - along_spike[..., None] * spike
+    return {
+        "m": np.sum(readouts, axis=-1) / math.sqrt(p),
+        "th": along_spike,
+        "psi": seen @ rest,
+        "q1": np.sum(across**2, axis=-1),
+        "q2": np.sum(readouts**2, axis=-1) / p,
+    }
+
+
+def shaped(problem: GiantStep | SpikedRandomFeatures, measured: Mapping[str, Any]) -> dict[str, Any]:
+    """Measured values in the shape of the cells; floats if there are no axes."""
+    full = {name: np.array(np.broadcast_to(np.reshape(value, problem.shape) if np.ndim(value) else value,
+                                           problem.shape)) for name, value in measured.items()}
+    return {name: array if array.ndim else float(array) for name, array in full.items()}
