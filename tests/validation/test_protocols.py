@@ -1,4 +1,4 @@
-"""The machinery can fail: wrong theories beside the quick protocol; runs that are killed, resumed, spread over workers."""
+"""The machinery can fail: wrong theories beside the quick protocol; runs that are killed and spread over workers."""
 
 import dataclasses
 import json
@@ -16,7 +16,8 @@ from validation.engine import run
 from validation.judgement import judge
 from validation.protocols import Protocol, Setting
 
-PROBLEM = SpikedRandomFeatures(activation="relu", target="sin", spike_strength=1, alignment=0.9, alpha=2, lam=[0.1, 1.0])
+PROBLEM = SpikedRandomFeatures(activation="relu", target="sin", spike_strength=1, alignment=0.9, alpha=2,
+                               lam=[0.1, 1.0])
 TINY = Protocol(
     title="tiny", simulate=spiked_random_features.simulate, networks={8: 30, 16: 20}, test_points=50,
     precision={"test_error": 0.5},
