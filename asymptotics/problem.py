@@ -230,16 +230,16 @@ class Problem:
         with np.errstate(under="ignore"):
             solved = self._solve(observables, refinement)
         shape = self.shape
-        converged = np.array(np.broadcast_to(solved.pop("converged"), shape))
-        residual = np.array(np.broadcast_to(solved.pop("residual"), shape))
-        values = {}
-        for name in observables:
-            array = np.asarray(solved[name], dtype=np.float64)
-            trailing = array.shape[array.ndim - len(self.prediction.observables[name].dims):]
-            full = np.array(np.broadcast_to(array, shape + trailing))
-            full[~converged] = np.nan
-            values[name] = _frozen(full)
+        converged = _filled(solved.pop("converged"), shape)
+        residual = _filled(solved.pop("residual"), shape)
         failed = converged.size - np.count_nonzero(converged)
+        values, known = {}, self.prediction.observables
+        for name in observables:
+            array = np.asarray(solved.pop(name), dtype=np.float64)  # given up here: large answers exist once
+            full = _filled(array, shape + array.shape[array.ndim - len(known[name].dims):])
+            if failed:
+                full[~converged] = np.nan
+            values[name] = _frozen(full)
         if failed:
             warnings.warn(
                 f"{failed} of {converged.size} cells did not converge and are NaN", AccuracyWarning, stacklevel=3
@@ -352,6 +352,12 @@ def _summary(value: Any) -> str:
 
 def _span(array: np.ndarray) -> str:
     return f"{np.min(array):g} to {np.max(array):g}" if array.size else "empty"
+
+
+def _filled(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A copy that fills the shape."""
+    array = np.array(values)
+    return array if array.shape == shape else np.array(np.broadcast_to(array, shape))
 
 
 def _frozen(array: np.ndarray) -> Any:

@@ -16,7 +16,7 @@ import pytest
 import xarray as xr
 
 import asymptotics as asy
-from asymptotics import cli, studies
+from asymptotics import cli, console, studies
 from tests.toy import Toy
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +73,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None and process.stderr is not None
     process.stdout.close()
-    assert process.wait(30) == cli.BROKEN_PIPE
+    assert process.wait(30) == console.BROKEN_PIPE
     assert process.stderr.read() == b""
     process.stderr.close()
 

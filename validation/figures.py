@@ -97,4 +97,4 @@ def _quantiles(ax: Axes, report: Report) -> None:
             ax.axhline(sign * limit, color=REFERENCE, linewidth=0.8, linestyle=(0, (5, 1.5)), zorder=0)
     ax.set_xlabel("normal quantile")
     ax.set_ylabel("z")
-    ax.legend(loc="lower right")
+    ax.legend(loc="upper left")

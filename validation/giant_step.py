@@ -143,10 +143,10 @@ def protocol(size: str) -> Protocol:
         title=f"giant-step, {size}: trained two-layer networks beside the isotropic model",
         simulate=simulate,
         settings=tuple(settings),
-        networks={200: 400, 600: 150} if size == "full" else {80: 200, 240: 100},
+        networks={200: 800, 600: 300} if size == "full" else {80: 200, 240: 100},
         test_points=4000,
         precision={"test_error": 0.01},
-        laws=(("relu/relu 2, 1.5", "bulk_variance"), ("softplus/tanh 1, 4", "bulk_variance")) if size == "full" else (),
+        laws=(("tanh/sin 2, 3", "bulk_variance"), ("softplus/tanh 1, 4", "bulk_variance")) if size == "full" else (),
         law_networks={50: 4000, 100: 2000, 200: 1000},
         remarks=(
             "Settings are activation/target alpha0, eta; erf stands for erf(x/sqrt(2)).",

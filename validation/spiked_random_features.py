@@ -74,7 +74,7 @@ def protocol(size: str) -> Protocol:
         title=f"spiked-random-features, {size}: ridge on sampled features beside the theory",
         simulate=simulate,
         settings=tuple(settings),
-        networks={200: 400, 600: 200} if size == "full" else {80: 600, 240: 450},
+        networks={200: 800, 600: 400} if size == "full" else {80: 600, 240: 450},
         test_points=4000 if size == "full" else 3000,
         precision={"test_error": 0.01},
         laws=(("tanh/sin 20, 3", "test_error"), ("relu/relu 2, 1.5", "test_error")) if size == "full" else (),

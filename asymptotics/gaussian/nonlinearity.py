@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -142,13 +143,22 @@ class Nonlinearity:
         vanishing[near] = m[near] * (integrand @ (0.5 * weights))
         return moments._replace(**{"mu0" if self.parity < 0 else "mu1": vanishing})
 
+    @functools.cached_property
+    def standard_moments(self) -> Moments:
+        """Moments at t ~ N(0, 1)."""
+        return self.moments(0.0, 1.0)
+
     def second_moment(self) -> float:
         """E sigma(z)^2, z ~ N(0, 1)."""
-        moments = self.moments(0.0, 1.0)
+        moments = self.standard_moments
         return float(moments.mu0**2 + moments.mu1**2 + moments.mu2_sq)
 
     def slope_variance(self) -> float:
         """Var sigma'(z) = sum_{k >= 2} k c_k^2; infinite if sigma jumps."""
+        return self._slope_variance
+
+    @functools.cached_property
+    def _slope_variance(self) -> float:
         if self.jumps:
             return math.inf
         with np.errstate(under="ignore"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,14 +28,21 @@ def solve_spd(matrix: Array, right: Array) -> Array:
     Where A is not positive definite to working precision the solution is NaN.
     """
     k = len(matrix)
-    factor = np.zeros(np.broadcast_shapes(matrix.shape, (k, k, *right.shape[1:])))
-    y = np.array(np.broadcast_to(right, factor.shape[1:]))
+    factor: list[list[Array]] = []
+    y: list[Array] = []
     for i in range(k):
+        row: list[Array] = []
         for j in range(i):
-            factor[i, j] = (matrix[i, j] - np.sum(factor[i, :j] * factor[j, :j], axis=0)) / factor[j, j]
-        pivot = matrix[i, i] - np.sum(factor[i, :i] ** 2, axis=0)
-        factor[i, i] = np.sqrt(np.where(pivot > 0, pivot, np.nan))
-        y[i] = (y[i] - np.sum(factor[i, :i] * y[:i], axis=0)) / factor[i, i]
+            row.append((matrix[i, j] - _products(row[:j], factor[j][:j])) / factor[j][j])
+        pivot = matrix[i, i] - _products(row, row)
+        row.append(np.sqrt(np.where(pivot > 0, pivot, np.nan)))
+        factor.append(row)
+        y.append((right[i] - _products(row[:i], y)) / row[i])
     for i in reversed(range(k)):
-        y[i] = (y[i] - np.sum(factor[i + 1:, i] * y[i + 1:], axis=0)) / factor[i, i]
-    return y
+        y[i] = (y[i] - _products([row[i] for row in factor[i + 1:]], y[i + 1:])) / factor[i][i]
+    return np.array(y)
+
+
+def _products(one: Sequence[Array], two: Sequence[Array]) -> Array | float:
+    """Sum of products of components, none of which may be left."""
+    return sum((a * b for a, b in zip(one, two, strict=True)), 0.0)

@@ -8,8 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .linear import solve_2x2
-
 Array = NDArray[np.float64]
 
 Evaluate = Callable[[Array, NDArray[np.intp]], tuple[Array, Array, Array]]
@@ -74,27 +72,27 @@ def newton(
     rows = np.arange(shape[0])
     point = start
     step = np.zeros_like(point)
+    size = np.zeros(shape)
     slope = np.full(shape, np.inf)
     fraction = np.ones(shape)
     running = np.ones(shape, dtype=bool)
     for _ in range(max_evaluations):
-        trial = np.clip(point + fraction * step, -bound, bound)
+        trial = np.minimum(np.maximum(point + fraction * step, -bound), bound)
         equations, jacobian, gradient = evaluate(trial, rows)
         evaluations[rows] += running
-        finite = np.isfinite(equations).all(axis=0) & np.isfinite(gradient).all(axis=0)
-        trial_slope = np.sum(np.where(finite, gradient, 0.0) * step, axis=0)
+        finite = np.isfinite(equations) & np.isfinite(gradient)
+        finite = finite[0] & finite[1]
+        trial_slope = _dot(np.where(finite, gradient, 0.0), step)
         # steps this short are in the quadratic regime, where the slope is rounding noise
-        short = fraction * np.max(np.abs(step), axis=0) < 1e-6
+        short = fraction * size < 1e-6
         accepted = running & finite & ((trial_slope <= 0.9 * slope) | short)
         fraction = np.where(accepted, 1.0, 0.5 * fraction)
         running &= fraction > 1e-9
 
         point = np.where(accepted, trial, point)
-        fresh = -solve_2x2(_where_regular(jacobian, accepted), np.where(accepted, equations, 0.0))
-        size = np.max(np.abs(fresh), axis=0)
-        fresh *= np.minimum(1.0, longest_step / np.maximum(size, longest_step))
-        step = np.where(accepted, fresh, step)
-        slope = np.where(accepted, np.abs(np.sum(np.where(accepted, gradient, 0.0) * step, axis=0)), slope)
+        fresh, length = _newton_step(equations, jacobian, accepted, longest_step)
+        step, size = np.where(accepted, fresh, step), np.where(accepted, length, size)
+        slope = np.where(accepted, np.abs(_dot(np.where(accepted, gradient, 0.0), step)), slope)
 
         done = accepted & (size < tolerance)
         point = np.where(done, point + step, point)
@@ -108,13 +106,34 @@ def newton(
             keep = ~stopped
             rows = rows[keep]
             point, step = point[:, keep], step[:, keep]
-            slope, fraction, running = slope[keep], fraction[keep], running[keep]
+            size, slope, fraction, running = size[keep], slope[keep], fraction[keep], running[keep]
     result[:, rows] = point
     return NewtonResult(result, evaluations, converged)
 
 
-def _where_regular(jacobian: Array, accepted: NDArray[np.bool_]) -> Array:
-    """The Jacobian, and the identity where there is nothing to solve."""
-    determinant = jacobian[0, 0] * jacobian[1, 1] - jacobian[0, 1] * jacobian[1, 0]
-    usable = accepted & (determinant != 0)
-    return np.where(usable, jacobian, np.eye(2)[..., None, None])
+def _newton_step(
+    equations: Array, jacobian: Array, wanted: NDArray[np.bool_], longest: float
+) -> tuple[Array, Array]:
+    """Minus the solution of the linear equations by Cramer's rule, capped, and its largest component.
+
+    Zero where it is not wanted.
+    """
+    (a, b), (c, d) = jacobian
+    e, f = equations
+    determinant = a * d - b * c
+    usable = wanted & (determinant != 0)
+    inverse = np.where(usable, -1.0, 0.0) / np.where(usable, determinant, 1.0)
+    step = np.empty_like(equations)
+    step[0] = (d * e - b * f) * inverse
+    step[1] = (a * f - c * e) * inverse
+    if not usable.all():  # where the matrix is singular, downhill
+        step = np.where(usable, step, np.where(wanted, -equations, 0.0))
+    size = np.maximum(np.abs(step[0]), np.abs(step[1]))
+    step *= longest / np.maximum(size, longest)
+    return step, np.minimum(size, longest)
+
+
+def _dot(one: Array, two: Array) -> Array:
+    """Scalar products over the components."""
+    product = one * two
+    return product[0] + product[1]

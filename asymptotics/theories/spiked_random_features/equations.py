@@ -83,12 +83,12 @@ def bulk_equations(
     a = alpha * v1 * averages.first - alpha * v1 * (v1 * averages.first_first + v2 * averages.first_second)
     b = alpha * v2 * averages.second - alpha * v2 * (v1 * averages.first_second + v2 * averages.second_second)
     a, b = np.maximum(a, 0.0), np.maximum(b, 0.0)
-    jacobian = np.stack([
-        np.stack([(a + coupling) * curve.elasticity / xt, a / xt]),
-        np.stack([-coupling * curve.elasticity, b + ridge]),
-    ])
-    gradient = np.stack([curve.elasticity * xt * h1, g2 + xt * h1])
-    return np.stack([h1, g2]), jacobian, gradient
+    equations, gradient, jacobian = np.empty((2, *x.shape)), np.empty((2, *x.shape)), np.empty((2, 2, *x.shape))
+    equations[0], equations[1] = h1, g2
+    gradient[0], gradient[1] = curve.elasticity * xt * h1, g2 + xt * h1
+    jacobian[0, 0], jacobian[0, 1] = (a + coupling) * curve.elasticity / xt, a / xt
+    jacobian[1, 0], jacobian[1, 1] = -coupling * curve.elasticity, b + ridge
+    return equations, jacobian, gradient
 
 
 def unfilled(xt: Array, deficit: Array, beta: Array) -> Array:

@@ -55,7 +55,7 @@ def spike_parameters(
 
 def first_coefficients(function: Nonlinearity) -> tuple[float, float, float]:
     """Hermite coefficients c_0, c_1, c_2 (orthonormal); exact zeros where parity makes them vanish."""
-    moments = function.moments(0.0, 1.0)
+    moments = function.standard_moments
     c0, c1, c2 = float(moments.mu0), float(moments.mu1), math.sqrt(2) * float(moments.nu)
     if function.parity == -1:
         return 0.0, c1, 0.0

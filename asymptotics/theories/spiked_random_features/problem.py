@@ -109,7 +109,7 @@ class _RidgeReadout(Problem):
         for begin in range(0, cells.size, BLOCK_CELLS):
             block = np.arange(begin, min(begin + BLOCK_CELLS, cells.size))
             block = block if order is None else order[block]
-            used, local = np.unique(table[block], return_inverse=True)
+            used, local = np.unique(table[block], return_inverse=True) if several else (table[:1], table[block])
             limits = solve_with_limits(
                 self.activation, self.target, spikes.at(used), self._cell_values(block, local), names, refinement
             )

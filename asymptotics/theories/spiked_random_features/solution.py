@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -65,7 +66,7 @@ class Workspace:
         self._buffers = [np.empty(WORK_SIZE) for _ in range(count)]
 
     def array(self, number: int, shape: tuple[int, ...]) -> Array:
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         if self._buffers[number].size < size:
             self._buffers[number] = np.empty(size)
         return self._buffers[number][:size].reshape(shape)
@@ -163,19 +164,21 @@ def solve_bulk(
             start = np.log(bulk_start(tables.mean_squares.T[..., None], cells.alpha, cells.lam, c))
         start[0] = np.where(flat, LOG_TINY_X, start[0])
         start[1] = np.where(pinned, np.log(1e100), start[1])
+    some_frozen = bool(np.any(flat) or np.any(pinned))
     data: list[NDArray[Any]] = [flat, pinned, cells.alpha, cells.beta, cells.lam]
     if shared:
         data = [values.T for values in data]
         start = np.swapaxes(start, 1, 2)
 
     def evaluate(point: Array, rows: Index) -> tuple[Array, Array, Array]:
-        is_flat, is_pinned, alpha, beta, lam = (values[rows] for values in data)
+        everything = len(rows) == len(data[0])
+        is_flat, is_pinned, alpha, beta, lam = data if everything else [values[rows] for values in data]
         mine = tables if shared or len(rows) == shape[0] else tables.rows(rows)
         x, v2 = np.exp(point)
         curve = isotropic_curve(x, c if shared else c[rows])
         averages = _averages(mine, v2 * curve.t, v2, work, shared)
         equations, jacobian, gradient = bulk_equations(averages, x, v2, curve, alpha, beta, lam)
-        for number, frozen in enumerate((is_flat, is_pinned)):
+        for number, frozen in enumerate((is_flat, is_pinned) if some_frozen else ()):
             if np.any(frozen):
                 equations[number] = np.where(frozen, 0.0, equations[number])
                 gradient[number] = np.where(frozen, 0.0, gradient[number])
