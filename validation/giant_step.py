@@ -143,7 +143,7 @@ def protocol(size: str) -> Protocol:
         title=f"giant-step, {size}: trained two-layer networks beside the isotropic model",
         simulate=simulate,
         settings=tuple(settings),
-        networks={200: 800, 600: 300} if size == "full" else {80: 200, 240: 100},
+        networks={200: 800, 600: 300} if size == "full" else {80: 600, 240: 350},
         test_points=4000,
         precision={"test_error": 0.01},
         laws=(("tanh/sin 2, 3", "bulk_variance"), ("softplus/tanh 1, 4", "bulk_variance")) if size == "full" else (),
