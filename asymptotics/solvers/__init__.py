@@ -1,6 +1,6 @@
 """Batched solvers: damped Newton, bracketed roots, scalar minimisation, small linear systems, tiles."""
 
-from .linear import solve_2x2, solve_spd
+from .linear import back_substitution, cholesky, solve_2x2, solve_spd, triangular_rows
 from .minimise import Minima, minimise_scalar
 from .newton import NewtonResult, newton
 from .roots import RootResult, increasing_root
@@ -11,10 +11,13 @@ __all__ = [
     "NewtonResult",
     "RootResult",
     "Tile",
+    "back_substitution",
+    "cholesky",
     "increasing_root",
     "minimise_scalar",
     "newton",
     "solve_2x2",
     "solve_spd",
     "tiles",
+    "triangular_rows",
 ]

@@ -46,3 +46,46 @@ def solve_spd(matrix: Array, right: Array) -> Array:
 def _products(one: Sequence[Array], two: Sequence[Array]) -> Array | float:
     """Sum of products of components, none of which may be left."""
     return sum((a * b for a, b in zip(one, two, strict=True)), 0.0)
+
+
+def cholesky(matrix: Array) -> Array:
+    """Lower triangles L (k, k, ...), L L^T = A for positive semidefinite A; zero columns where A is singular."""
+    k = len(matrix)
+    lower = np.zeros_like(matrix)
+    for j in range(k):
+        pivot = matrix[j, j] - np.sum(lower[j, :j] ** 2, axis=0)
+        root = np.sqrt(np.maximum(pivot, 0.0))
+        lower[j, j] = root
+        for i in range(j + 1, k):
+            rest = matrix[i, j] - np.sum(lower[i, :j] * lower[j, :j], axis=0)
+            lower[i, j] = np.where(root > 0, rest / np.where(root > 0, root, 1.0), 0.0)
+    return lower
+
+
+def back_substitution(lower: Array, right: Array) -> Array:
+    """Solutions (k, ...) of L^T x = b for lower triangles (k, k, ...); zero where the diagonal is zero."""
+    k = len(lower)
+    x = np.zeros_like(right)
+    for i in reversed(range(k)):
+        rest = right[i] - np.sum(lower[i + 1:, i] * x[i + 1:], axis=0)
+        x[i] = np.where(lower[i, i] > 0, rest / np.where(lower[i, i] > 0, lower[i, i], 1.0), 0.0)
+    return x
+
+
+def triangular_rows(rows: Array) -> tuple[Array, Array]:
+    """Lower triangles L and orthonormal rows O with rows = L O, (n, n, ...) each; zero rows where dependent."""
+    count = len(rows)
+    lower, orthonormal = np.zeros_like(rows), np.zeros_like(rows)
+    for i in range(count):
+        rest = rows[i].copy()
+        size = np.sqrt(np.sum(rest * rest, axis=0))
+        for _ in range(2):  # twice is enough for orthogonality to rounding
+            for j in range(i):
+                overlap = np.sum(orthonormal[j] * rest, axis=0)
+                lower[i, j] += overlap
+                rest -= overlap * orthonormal[j]
+        norm = np.sqrt(np.sum(rest * rest, axis=0))
+        present = norm > 1e-15 * size
+        lower[i, i] = np.where(present, norm, 0.0)
+        orthonormal[i] = np.where(present, rest / np.where(present, norm, 1.0), 0.0)
+    return lower, orthonormal

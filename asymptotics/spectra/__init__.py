@@ -1,5 +1,6 @@
-"""Limiting spectra and their resolvent functionals."""
+"""Limiting spectra and resolvent functionals."""
 
-from .marchenko_pastur import SpectralCurve, isotropic_curve
+from .marchenko_pastur import Isotropic, Overlaps, RowCovariance, SpectralCurve
+from .step_curve import StepCurve
 
-__all__ = ["SpectralCurve", "isotropic_curve"]
+__all__ = ["Isotropic", "Overlaps", "RowCovariance", "SpectralCurve", "StepCurve"]

@@ -41,7 +41,8 @@ def test_no_ridge_at_the_threshold_is_infinite_and_says_so():
 
 def test_published_values_around_the_threshold():
     """tanh/sin, alpha0 = 2, eta = 2, noise .1: 41.886 at lam = 1e-6 and 439.92 at 1e-8; limits 27.604, 24.295."""
-    common = dict(activation="tanh", target="sin", alpha0=2.0, eta=2.0, noise_var=0.1, noise_var_step=0.0)
+    common = dict(activation="tanh", target="sin", alpha0=2.0, eta=2.0, noise_var=0.1, noise_var_step=0.0,
+                  model="isotropic")
     threshold = GiantStep(**common, alpha=1.0, lam=[1e-6, 1e-8]).solve()
     np.testing.assert_allclose(threshold.test_error, [41.886, 439.92], rtol=2e-5)
     around = GiantStep(**common, alpha=[0.99, 1.01], lam=0.0).solve()

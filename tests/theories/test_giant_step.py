@@ -33,7 +33,7 @@ FEATURES = dict(activation="relu", target="sin", spike_strength=1.0, alignment=0
         ("activation", math.tanh, "must be a vectorised callable"),
         ("activation", 3, "must be a name, an expression in x or a callable"),
         ("target", "1/x", "denominator must not vanish"),
-        ("model", "exact", "must be one of isotropic"),
+        ("model", "exact", "must be one of exact_step, isotropic"),
         ("eta", "3", "must be a number >= 0, got '3'"),
     ],
 )
@@ -99,7 +99,7 @@ def test_step_parameters_from_hermite_series():
 
 
 def test_giant_step_is_features_with_the_step_parameters():
-    step = GiantStep(**STEP, noise_var=0.1).solve()
+    step = GiantStep(**STEP, noise_var=0.1, model="isotropic").solve()
     features = SpikedRandomFeatures(
         activation="tanh", target="sin", alpha=1.5, lam=0.1, noise_var=0.1,
         spike_strength=step.spike_strength, bulk_variance=step.bulk_variance, alignment=step.alignment,
@@ -157,7 +157,7 @@ class TestOptimalRidge:
         ):
             best = GiantStep(
                 activation="tanh", target="sin", alpha0=alpha0, eta=eta, alpha=alpha, lam=1.0, noise_var=0.1,
-                noise_var_step=0.0,
+                noise_var_step=0.0, model="isotropic",
             ).optimal_ridge()
             assert best.lam == pytest.approx(lam, rel=1e-3)
             assert best.solve().test_error == pytest.approx(error, abs=6e-6)

@@ -208,7 +208,8 @@ def test_the_limit_eta_to_zero_is_not_the_value_at_zero():
 def test_n_finite_interpolates():
     """Published simulation point: sRF tanh/sin with the step parameters of alpha0 = 2, n = 600."""
     etas = [0.05, 0.2, 0.5]
-    common = dict(activation="tanh", target="sin", alpha0=2.0, eta=etas, alpha=1.5, lam=0.1)
+    common = dict(activation="tanh", target="sin", alpha0=2.0, eta=etas, alpha=1.5, lam=0.1,
+                  model="isotropic")
     np.testing.assert_allclose(
         GiantStep(**common, n_finite=600).solve().test_error, [0.25082, 0.18593, 0.15916], atol=6e-6
     )
@@ -217,3 +218,13 @@ def test_n_finite_interpolates():
     huge = GiantStep(**common, n_finite=10**15).solve()
     np.testing.assert_allclose(huge.test_error, limit.test_error, rtol=1e-9)
     assert np.all(limit.n_crossover[0] > 600) and limit.n_crossover[2] < limit.n_crossover[0]
+
+
+def test_a_weak_spike_with_finite_n_tends_to_none():
+    """The mean direction fades away: penalties and functions that vanish together lose no digits."""
+    common = dict(activation="tanh", target="sin", alignment=0.8, alpha=1.5, lam=0.1, noise_var=0.1, n_finite=1000)
+    strengths = [1e-14, 1e-9, 1e-7, 1e-6]
+    weak = SpikedRandomFeatures(**common, spike_strength=strengths).solve()
+    np.testing.assert_allclose(weak.test_error, weak.test_error[0], rtol=1e-8)
+    none = SpikedRandomFeatures(**{**common, "alignment": 0.0}, spike_strength=0.0).solve()
+    assert weak.test_error[0] == pytest.approx(none.test_error, rel=1e-9)

@@ -1,4 +1,4 @@
-"""The published reference numbers of the isotropic model, to 1e-9."""
+"""The published reference numbers, to 1e-9."""
 
 import numpy as np
 import pytest
@@ -53,6 +53,25 @@ STEP_ROWS = [
     ),
 ]
 
+EXACT_ROWS = [
+    (
+        dict(activation=ERF, target=ERF, alpha0=0.5, eta=4.0, alpha=2.0, lam=0.1, noise_var=0.1, noise_var_step=0.0),
+        dict(
+            spike_strength=2.23974203669, bulk_variance=1.52525558148, alignment=0.568475977983,
+            test_error=0.306194410081, train_error=0.154004712706, m=0.501220343902, th=-0.157015433554,
+            psi=0.498735319108, q1=0.818714277743, q2=0.668581474131, V1=3.19555581824, V2=4.08882305395,
+        ),
+    ),
+    (
+        dict(activation="relu", target=ERF, alpha0=0.5, eta=3.0, alpha=2.0, lam=1.0),
+        dict(
+            spike_strength=1.71242357138, bulk_variance=2.48924024856, alignment=0.494202713315,
+            test_error=0.247723821823, train_error=0.170780922838, m=0.0638019614018, th=0.151414577367,
+            psi=0.204542803255, q1=0.133967395964, q2=0.0660184783172, V1=0.642401259073, V2=0.576398883737,
+        ),
+    ),
+]
+
 FEATURE_ROWS = [
     (
         dict(
@@ -96,7 +115,7 @@ FEATURE_ROWS = [
 
 @pytest.mark.parametrize(("parameters", "expected"), STEP_ROWS)
 def test_giant_step(parameters, expected):
-    _compare(GiantStep(**parameters).solve(), expected)
+    _compare(GiantStep(**parameters, model="isotropic").solve(), expected)
 
 
 @pytest.mark.parametrize(("parameters", "expected"), FEATURE_ROWS)
@@ -104,8 +123,14 @@ def test_spiked_random_features(parameters, expected):
     _compare(SpikedRandomFeatures(**parameters).solve(), expected)
 
 
+@pytest.mark.parametrize(("parameters", "expected"), EXACT_ROWS)
+def test_exact_step_is_the_default(parameters, expected):
+    _compare(GiantStep(**parameters).solve(), expected)
+
+
 def test_two_cells_at_once_give_the_same_as_one():
-    together = GiantStep(activation="tanh", target="sin", alpha0=20, eta=3, alpha=[0.2, 3.0], lam=0.1).solve()
+    together = GiantStep(activation="tanh", target="sin", alpha0=20, eta=3, alpha=[0.2, 3.0], lam=0.1,
+                         model="isotropic").solve()
     np.testing.assert_allclose(together.test_error, [0.0484829019195, 0.0325182080146], rtol=0, atol=1e-9)
 
 

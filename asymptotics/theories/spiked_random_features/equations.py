@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...solvers import solve_spd
-from ...spectra import SpectralCurve
+from ...solvers import back_substitution, cholesky, solve_spd, triangular_rows
+from ...spectra import Overlaps, SpectralCurve
 
 Array = NDArray[np.float64]
 
@@ -141,73 +141,130 @@ def rounding_error(hessian: Hessian, x: Array, curve: SpectralCurve, beta: Array
 
 
 class Signal(NamedTuple):
-    """Coefficients of the mean prediction at fixed kappa, fbar = m mu0 + th kappa mu1 (+ chi nu), and psi.
+    """The mean prediction at fixed kappa, fbar = m mu0 + th kappa mu1 (+ chi nu), and what carries it.
 
-    `coefficients` (F, T, C) are those of the orthonormal basis; chi is zero without norm fluctuations.
+    `coefficients` (F, T, C) are those of the orthonormal basis; chi is zero without norm fluctuations.  `loads`
+    (D, T, C) are y with (th, psi[, chi]) = g y.
     """
 
     coefficients: Array
     m: Array
     th: Array
-    chi: Array
     psi: Array
+    chi: Array
+    loads: Array
 
 
 def signal_parameters(
-    gram: Array, projections: Array, triangle: Array, variances: list[Array | None], psi: Array
+    gram: Array, projections: Array, triangle: Array, overlaps: Overlaps, scale: Array, source: Array,
+    mean_variance: Array | None,
 ) -> Signal:
     """Ridge fit of h in the functions (mu0, kappa mu1[, nu]); eqs. (18)-(19).
 
-    (E[o b b^T] + P) c = E[o h b] in the orthonormal basis b of `Tables`, where functions = R^T b, c = R p, and
-    P = (R D R^T)^-1 for prior variances D of p = (m, th[, chi]), the inverse penalties.  No variance (None) leaves the
-    function free, a dependent function has R_ii = 0; neither is a division by a small number.
+    With functions = R^T b in the orthonormal basis b of `Tables`, fbar = c b, c = R p for p = (m, th[, chi]), minimise
+    E[o (h - fbar)^2] under a Gaussian prior of p: (th[, chi]) has the covariance alpha V2 g and the mean y_zeta g_zeta,
+    m is free, or has a variance of its own.  The prior is used through its square root, never inverted: functions may
+    vanish or depend on each other, variances be zero.
 
     Parameters
     ----------
     gram : ndarray (F, F, T, C)
+        E[o b b^T].
     projections : ndarray (F, T, C)
+        E[o h b].
     triangle : ndarray (T, F, F)
-    variances : list
-        Of m (None in the limit n -> infinity), th[, chi]: arrays (T, C).
-    psi : ndarray (T, C)
+        R.
+    overlaps : Overlaps
+        g.
+    scale : ndarray (T, C)
+        alpha V2.
+    source : ndarray (T, C)
+        y_zeta = alpha V2 E[o mu1 h1].
+    mean_variance : ndarray (T, C), optional
+        Of m, n V2; None in the limit n -> infinity.
     """
-    count = len(projections)
-    cells = psi.shape
+    count, cells = len(projections), source.shape
     r = np.moveaxis(triangle, 0, -1)[..., None]
-    present = np.stack([r[i, i] > 0 for i in range(count)])
-    free = variances[0] is None
-    prior = [np.zeros(cells) if variance is None else variance for variance in variances]
-    penalised = list(range(1 if free else 0, count))
-    covariance = np.zeros((count, count, *cells))
-    for i in penalised:
-        for j in penalised:
-            covariance[i, j] = sum((r[i, k] * prior[k] * r[j, k] for k in penalised), np.zeros(cells))
-        # a missing function keeps only its own coefficient, which decouples and is zero
-        covariance[i, i] = np.where(present[i], covariance[i, i], 1.0)
-    for i in range(count):
-        for j in range(count):
-            if i != j:
-                covariance[i, j] = np.where(present[i] & present[j], covariance[i, j], 0.0)
-    block = covariance[penalised][:, penalised]
-    precision = np.zeros_like(gram)
-    for position, i in enumerate(penalised):
-        unit = np.zeros((len(penalised), *cells))
-        unit[position] = 1.0
-        precision[penalised, i] = solve_spd(block, unit)
+    g = overlaps.resolvent
+    seen = [0, *range(2, len(g))]  # v[, norms] among the directions
+    root = cholesky(g[np.ix_(seen, seen)])
+    prior_mean = np.stack([g[i, 1] * source for i in seen])
 
-    matrix = gram + precision
-    for i in range(count):
-        matrix[i, i] = np.where(present[i], matrix[i, i], 1.0)
-    coefficients = solve_spd(matrix, np.where(present, projections, 0.0))
-
-    dual = np.sum(precision * coefficients[None], axis=1)
-    p = [np.zeros(cells) for _ in range(3)]
-    for k in penalised:
-        p[k] = prior[k] * sum((np.where(present[i], r[i, k] * dual[i], 0.0) for i in penalised), np.zeros(cells))
+    # p = p0 + L s with standard normal s; rows of R L made triangular, so that nothing is ill-conditioned
+    free = mean_variance is None
+    present = r[0, 0] > 0
+    factor = np.zeros((count, count, *cells))
+    factor[1:, 1:] = np.sqrt(scale) * root
+    if mean_variance is not None:
+        factor[0, 0] = np.sqrt(mean_variance)
+    rows = np.stack([sum((r[i, k] * factor[k] for k in range(i, count)), np.zeros((count, *cells)))
+                     for i in range(count)])
     if free:
-        rest = coefficients[0] - sum((r[0, k] * p[k] for k in penalised), np.zeros(cells))
-        p[0] = np.where(present[0], rest / np.where(present[0], r[0, 0], 1.0), 0.0)
-    return Signal(coefficients, p[0], p[1], p[2], psi)
+        rows[0] = 0.0
+    design, rotation = triangular_rows(rows)
+    if free:  # the first basis function itself
+        design[0, 0] = np.where(present, 1.0, 0.0)
+        rotation[0] = 0.0
+    offset = np.stack([sum((r[i, k] * prior_mean[k - 1] for k in range(max(i, 1), count)), np.zeros(cells))
+                       for i in range(count)])
+    if free:
+        offset[0] = 0.0
+    matrix = _congruent(design, gram)
+    for i in range(count):
+        matrix[i, i] += np.where(present, 0.0, 1.0) if free and i == 0 else 1.0
+    shifted = projections - np.sum(gram * offset, axis=1)
+    s = solve_spd(matrix, np.sum(design * shifted[:, None], axis=0))
+    coefficients = offset + np.sum(design * s, axis=1)
+
+    standard = np.sum(rotation * s[:, None], axis=0)
+    p = np.sum(factor * standard, axis=1)
+    p[1:] += prior_mean
+    if free:
+        rest = coefficients[0] - sum((r[0, k] * p[k] for k in range(1, count)), np.zeros(cells))
+        p[0] = np.where(present, rest / np.where(present, r[0, 0], 1.0), 0.0)
+
+    loads = np.zeros((len(g), *cells))
+    loads[seen] = np.sqrt(scale) * back_substitution(root, standard[1:])
+    loads[1] = source
+    chi = p[2] if count > 2 else np.zeros(cells)
+    return Signal(coefficients, p[0], p[1], np.sum(g[1] * loads, axis=0), chi, loads)
+
+
+def _congruent(design: Array, gram: Array) -> Array:
+    """D^T G D of matrices (F, F, ...)."""
+    half = np.sum(gram[:, :, None] * design[None], axis=1)
+    return np.sum(design[:, :, None] * half[:, None], axis=0)
+
+
+def mean_norms(
+    loads: Array, v2: Array, curve: SpectralCurve, overlaps: Overlaps, unspent: Array
+) -> tuple[Array, Array]:
+    """(q1 - psi^2)/V1 and q2/V2 of the readout averaged over training sets, times D = beta + x t e; eqs. (22)-(23).
+
+    ( (1 + e) y rest y + (beta - x t) y hidden y/t )/V2  and  y remaining y/V2:  all terms are nonnegative.
+
+    Parameters
+    ----------
+    loads : ndarray (D, T, C)
+        y.
+    v2 : ndarray (T, C)
+    curve : SpectralCurve
+    overlaps : Overlaps
+    unspent : ndarray (T, C)
+        beta - x t, without cancellation.
+    """
+    first = curve.slack * _form(overlaps.rest, loads) + unspent / curve.t * _form(overlaps.hidden, loads)
+    return first / v2, _form(overlaps.remaining, loads) / v2
+
+
+def _form(matrix: Array, vector: Array) -> Array:
+    """Quadratic form of a symmetric matrix (D, D, ...)."""
+    return np.sum(vector * np.sum(matrix * vector, axis=1), axis=0)
+
+
+def unspent(squared: BulkAverages, v1: Array, v2: Array, alpha: Array, ridge: Array) -> Array:
+    """beta - x t = alpha V2 E[o mu2^2] + beta lam V2 from averages of o^2, o = o^2 (1 + V)."""
+    return alpha * v2 * (squared.second + v1 * squared.first_second + v2 * squared.second_second) + ridge
 
 
 class SecondMoments(NamedTuple):
@@ -237,7 +294,8 @@ def second_moments(
     ridge: Array,
     residual_first: Array,
     residual_second: Array,
-    fixed: Array,
+    mean_first: Array,
+    mean_second: Array,
 ) -> SecondMoments:
     """Second moments of the readout, by one solve with the Hessian of the potential; eqs. (20)-(23).
 
@@ -252,14 +310,12 @@ def second_moments(
         beta lam V2.
     residual_first, residual_second : ndarray
         E[o^2 mu_A^2 N'], N' the conditional error before estimation.
-    fixed : ndarray
-        The part of the readout norm that does not vary with the data, (th^2 + psi^2)/(c V2) + ...
+    mean_first, mean_second : ndarray
+        (q1', q2) of the readout averaged over training sets, in units of V1 and V2 and times D: see `bulk_readout`.
     """
-    # averaged over training sets: [[1, -R], [-R, 2 R + beta - 1]] q = (0, fixed), whose determinant is a sum too
-    xt = 1 - curve.deficit
-    first_equation = alpha * v2 * (squared.second + v1 * squared.first_second + v2 * squared.second_second)
-    mean2 = fixed / (first_equation + ridge + xt * curve.deficit)
-    mean1 = curve.stiffness * mean2
+    # D = beta + x t e as a sum
+    total = unspent(squared, v1, v2, alpha, ridge) + (1 - curve.deficit) * curve.slack
+    mean1, mean2 = mean_first / total, mean_second / total
 
     variable1, variable2 = hessian.solve(
         alpha * v1 * (residual_first + v1 * squared.first_first * mean1 + v2 * squared.first_second * mean2),

@@ -82,3 +82,7 @@ class GiantStepPrediction(ReadoutPrediction):
     spike_strength: Any = observable("size of the rank-one update per neuron", symbol="r")
     bulk_variance: Any = observable("variance of the bulk of the weights, tr C/d", symbol="c")
     alignment: Any = observable("overlap of the spike with the target direction", symbol=r"\gamma")
+    isotropic_gap: Any = observable(
+        "relative difference of the test error of the isotropic model, E_iso/E - 1", symbol=r"\Delta_{\mathrm{iso}}",
+        undefined="NaN in the isotropic model and where a test error is not finite",
+    )

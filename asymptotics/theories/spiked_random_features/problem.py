@@ -12,15 +12,17 @@ from ...errors import AccuracyWarning, ParameterError
 from ...parameters import is_labelled, parameter
 from ...problem import Problem
 from ...solvers import minimise_scalar
+from ...spectra import RowCovariance
 from .gradient_step import SpikeParameters, first_coefficients, spike_parameters
 from .prediction import GiantStepPrediction, ReadoutPrediction, SpikedRandomFeaturesPrediction
 from .ridgeless import solve_with_limits
 from .solution import CellValues
+from .step_curve import step_curves
 
 Array = NDArray[np.float64]
 
 BLOCK_CELLS = 1 << 17
-_GIVEN = ("spike_strength", "bulk_variance", "alignment", "best_linear_error")
+_GIVEN = ("spike_strength", "bulk_variance", "alignment", "best_linear_error", "isotropic_gap")
 _TRIAL = "ridge_trial"
 
 
@@ -53,6 +55,10 @@ class _RidgeReadout(Problem):
     def _spikes(self) -> tuple[tuple[int, ...], SpikeParameters]:
         """Shape of the table parameters among themselves, and (r, c, gamma) of each table."""
         raise NotImplementedError
+
+    def _covariance(self, refinement: int) -> RowCovariance | None:
+        """Row covariances of the bulk of every table; None if isotropic."""
+        return None
 
     def optimal_ridge(self) -> Self:
         """The same problem with `lam` replaced, in every cell, by the one that minimises the test error.
@@ -99,6 +105,7 @@ class _RidgeReadout(Problem):
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         cells = self.cells
         table_shape, spikes = self._spikes()
+        covariance = self._covariance(refinement)
         several = spikes.strength.size > 1
         table = np.broadcast_to(np.arange(spikes.strength.size).reshape(table_shape), cells.shape).reshape(-1)
         order = np.argsort(table, kind="stable") if several else None  # cells of one table in one block
@@ -111,7 +118,8 @@ class _RidgeReadout(Problem):
             block = block if order is None else order[block]
             used, local = np.unique(table[block], return_inverse=True) if several else (table[:1], table[block])
             limits = solve_with_limits(
-                self.activation, self.target, spikes.at(used), self._cell_values(block, local), names, refinement
+                self.activation, self.target, spikes.at(used), self._cell_values(block, local), names, refinement,
+                None if covariance is None else covariance.rows(used),
             )
             at_threshold += int(np.count_nonzero(limits.at_threshold))
             divergent += int(np.count_nonzero(limits.divergent))
@@ -209,8 +217,8 @@ class GiantStep(_RidgeReadout):
         low=0, default=None,
     )
     model: str = parameter(
-        "how the bulk of the trained weights is described", symbol="", kind="choice", choices=("isotropic",),
-        default="isotropic",
+        "how the bulk of the trained weights is described", symbol="", kind="choice",
+        choices=("exact_step", "isotropic"), default="exact_step",
     )
 
     @classmethod
@@ -247,10 +255,38 @@ class GiantStep(_RidgeReadout):
             )
 
     def _spikes(self) -> tuple[tuple[int, ...], SpikeParameters]:
-        noise = "noise_var" if self.noise_var_step is None else "noise_var_step"
-        shape, (alpha0, eta, noise_var_step) = self.cells.compact(("alpha0", "eta", noise))
-        spikes = spike_parameters(self.activation, self.target, alpha0, eta, noise_var_step)
+        shape, step = self._step()
+        spikes = spike_parameters(self.activation, self.target, *step)
         return shape, SpikeParameters(*(np.ravel(array) for array in spikes))
+
+    def _step(self) -> tuple[tuple[int, ...], list[Array]]:
+        """Shape of the table parameters among themselves, and alpha0, eta and the noise of the step."""
+        noise = "noise_var" if self.noise_var_step is None else "noise_var_step"
+        return self.cells.compact(("alpha0", "eta", noise))
+
+    def _covariance(self, refinement: int) -> RowCovariance | None:
+        if self.model == "isotropic":
+            return None
+        _, (alpha0, eta, noise_var_step) = self._step()
+        return step_curves(self.activation, self.target, alpha0, eta, noise_var_step, refinement)
+
+    def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
+        needed = (*observables, "test_error") if "isotropic_gap" in observables else observables
+        answer = super()._solve(tuple(dict.fromkeys(needed)), refinement)
+        if "isotropic_gap" in observables:
+            answer["isotropic_gap"] = self._isotropic_gap(answer, refinement)
+        return answer
+
+    def _isotropic_gap(self, answer: dict[str, Any], refinement: int) -> Array:
+        """Relative difference of the isotropic test error."""
+        if self.model == "isotropic":
+            return np.full(self.shape, np.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AccuracyWarning)
+            isotropic = self.replace(model="isotropic")._solve(("test_error",), refinement)
+        exact, other = answer["test_error"], isotropic["test_error"]
+        known = np.isfinite(exact) & np.isfinite(other) & (exact != 0) & isotropic["converged"]
+        return np.where(known, np.where(known, other, 0.0) / np.where(known, exact, 1.0) - 1, np.nan)
 
 
 def _pick(array: Array, shape: tuple[int, ...], positions: NDArray[np.intp]) -> Array:

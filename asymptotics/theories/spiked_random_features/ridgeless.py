@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...gaussian import Nonlinearity
+from ...spectra import RowCovariance
 from .gradient_step import SpikeParameters
 from .solution import CellValues, solve_cells
 
@@ -40,6 +41,7 @@ def solve_with_limits(
     cells: CellValues,
     names: list[str],
     refinement: int,
+    covariance: RowCovariance | None = None,
 ) -> Limits:
     """`solve_cells`, with the limit lam -> 0+ in the cells where lam = 0.
 
@@ -49,20 +51,21 @@ def solve_with_limits(
     ridgeless = cells.lam == 0
     if not np.any(ridgeless):
         nowhere = np.zeros(ridgeless.shape, dtype=bool)
-        return Limits(solve_cells(activation, target, spikes, cells, names, refinement), nowhere, nowhere)
+        return Limits(solve_cells(activation, target, spikes, cells, names, refinement, covariance), nowhere, nowhere)
     power = activation.second_moment()
     rank = np.minimum(cells.beta, 1.0) if activation.affine else cells.beta
     below = ridgeless & (cells.alpha < rank)
     pinned = ridgeless & (cells.alpha == rank)
     degenerate = ridgeless & (cells.alpha > rank) & (cells.beta >= 1.0) & activation.affine
     lam = np.where(below, RIDGELESS * power, np.where(degenerate, DEGENERATE * power, cells.lam))
-    solved = solve_cells(activation, target, spikes, cells._replace(lam=lam, pinned=pinned), names, refinement)
+    nearly = cells._replace(lam=lam, pinned=pinned)
+    solved = solve_cells(activation, target, spikes, nearly, names, refinement, covariance)
 
     divergent = np.zeros(ridgeless.shape, dtype=bool)
     if np.any(below):
         index = np.flatnonzero(below)
         closer = cells.at(index)._replace(lam=np.full(index.size, RIDGELESS_CHECK * power))
-        checked = solve_cells(activation, target, spikes, closer, names, refinement)
+        checked = solve_cells(activation, target, spikes, closer, names, refinement, covariance)
         growth = checked["generalization_error"] / solved["generalization_error"][index]
         divergent[index] = growth > SLOWEST_DIVERGENCE
         resolved = np.isfinite(growth) & (divergent[index] | (np.abs(growth - 1) < SETTLED))

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 
 from ...gaussian import Nonlinearity
 from ...solvers import newton, tiles
-from ...spectra import SpectralCurve, isotropic_curve
+from ...spectra import RowCovariance, SpectralCurve
 from .equations import (
     BulkAverages,
     bulk_equations,
     bulk_hessian,
     bulk_start,
+    mean_norms,
     rounding_error,
     second_moments,
     signal_parameters,
+    unspent,
 )
 from .gradient_step import SpikeParameters
 from .kappa_rule import MOST_NODES, KappaRule, choose_rule, level_class
@@ -79,8 +81,11 @@ def solve_cells(
     cells: CellValues,
     names: Iterable[str],
     refinement: int = 1,
+    covariance: RowCovariance | None = None,
 ) -> dict[str, Array]:
     """Observables of N cells as arrays (N,), among them "converged" and "residual".
+
+    The bulks of the tables are isotropic unless their row `covariance` is given.
 
     Every cell is solved on nodes for a small V first; its own V then tells which rule it needs, and it is solved again
     on that one, from where it is.
@@ -97,7 +102,7 @@ def solve_cells(
     while everything.size:
         chosen = everything[pending[everything] == current]
         rule = choose_rule(activation, target, spikes, current, refinement)
-        for tables, index in _tiles(activation, target, spikes, rule, cells, chosen):
+        for tables, index in _tiles(activation, target, spikes, rule, cells, chosen, covariance):
             part = cells.at(index)
             start = log_point[:, index] if current else None
             points, done = solve_bulk(tables, part, start, work)
@@ -117,7 +122,7 @@ def solve_cells(
 
 def _tiles(
     activation: Nonlinearity, target: Nonlinearity, spikes: SpikeParameters, rule: KappaRule, cells: CellValues,
-    chosen: Index,
+    chosen: Index, covariance: RowCovariance | None,
 ) -> Iterator[tuple[Tables, Index]]:
     """Tables and cells (T, C) of every tile; cells whose rule would be too large are left out (they stay NaN)."""
     table_of_cell = cells.table[chosen]
@@ -126,8 +131,9 @@ def _tiles(
         mine = chosen[(rule.kind[table_of_cell] == kind) & feasible[table_of_cell]]
         for tile in tiles(cells.table[mine], rule.nodes, WORK_SIZE):
             with_norms = cells.norm_variance is not None
+            bulks = None if covariance is None else covariance.rows(tile.tables)
             tables = build_tables(
-                activation, target, spikes.at(tile.tables), rule.at(tile.tables), with_norms
+                activation, target, spikes.at(tile.tables), rule.at(tile.tables), with_norms, bulks
             )
             yield tables, mine[tile.cells]
 
@@ -139,7 +145,7 @@ def _level(activation: Nonlinearity, tables: Tables, points: Array) -> Array:
         squares = squares * (tables.weight / np.max(tables.weight, axis=1, keepdims=True))[:, None]
     largest = np.max(squares, axis=2)
     x, v2 = np.exp(points)
-    v1 = v2 * isotropic_curve(x, tables.bulk_variance[:, None]).t
+    v1 = v2 * tables.covariance.spectrum(x).t
     return np.log1p(v1 * largest[:, :1] + v2 * largest[:, 1:])
 
 
@@ -175,7 +181,7 @@ def solve_bulk(
         is_flat, is_pinned, alpha, beta, lam = data if everything else [values[rows] for values in data]
         mine = tables if shared or len(rows) == shape[0] else tables.rows(rows)
         x, v2 = np.exp(point)
-        curve = isotropic_curve(x, c if shared else c[rows])
+        curve = mine.covariance.spectrum(x)
         averages = _averages(mine, v2 * curve.t, v2, work, shared)
         equations, jacobian, gradient = bulk_equations(averages, x, v2, curve, alpha, beta, lam)
         for number, frozen in enumerate((is_flat, is_pinned) if some_frozen else ()):
@@ -204,9 +210,9 @@ def _averages(tables: Tables, v1: Array, v2: Array, work: Workspace, shared: boo
 
 def evaluate_observables(tables: Tables, cells: CellValues, points: Array, work: Workspace) -> dict[str, Array]:
     """Everything that is linear given (V1, V2), for the cells (T, C) of a tile; eqs. (17)-(27)."""
-    alpha, beta, c = cells.alpha, cells.beta, tables.bulk_variance[:, None]
+    alpha, beta = cells.alpha, cells.beta
     x, v2 = np.exp(points)
-    curve = isotropic_curve(x, c)
+    curve, overlaps = tables.covariance.spectrum(x), tables.covariance.overlaps(x)
     v1 = v2 * curve.t
     ridge = beta * cells.lam * v2
     mean_squares = tables.mean_squares[:, None, :]
@@ -231,10 +237,12 @@ def evaluate_observables(tables: Tables, cells: CellValues, points: Array, work:
         gram[i, j] = gram[j, i] = column
     projections = columns[len(pairs):len(pairs) + count]
     mu1_h1, mu0_power = columns[-2], columns[-1]
-    variances: list[Array | None] = [None if cells.n_finite is None else cells.n_finite * v2, alpha * c * v2]
     if cells.norm_variance is not None:
-        variances.append(np.maximum(alpha * cells.norm_variance * v2 / beta, 1e-200))
-    signal = signal_parameters(gram, projections, tables.triangle, variances, alpha * v1 * mu1_h1)
+        overlaps = overlaps.with_independent(cells.norm_variance / beta)
+    signal = signal_parameters(
+        gram, projections, tables.triangle, overlaps, alpha * v2, alpha * v2 * mu1_h1,
+        None if cells.n_finite is None else cells.n_finite * v2,
+    )
 
     # conditional error before estimation, N' = (h - fbar)^2 + (h1 - psi mu1)^2 + unlearnable
     shape = o.shape
@@ -254,14 +262,15 @@ def evaluate_observables(tables: Tables, cells: CellValues, points: Array, work:
     weighted = np.matmul(error, tables.weighted_squares) + cells.noise_var[..., None] * second
 
     # estimation
-    fixed = (signal.th**2 + signal.psi**2) / (c * v2)
-    if cells.norm_variance is not None:
-        silent = cells.norm_variance == 0
-        fixed += np.where(silent, 0.0, beta * signal.chi**2 / (np.where(silent, 1.0, cells.norm_variance) * v2))
-    if cells.n_finite is not None:
-        fixed += alpha * signal.m**2 / (cells.n_finite * v2)
+    mean_first, mean_second = mean_norms(
+        signal.loads, v2, curve, overlaps, unspent(squared, v1, v2, alpha, ridge)
+    )
+    if cells.n_finite is not None:  # the mean direction, which does not pass through the bulk
+        isolated = alpha * signal.m**2 / (cells.n_finite * v2)
+        mean_first, mean_second = mean_first + curve.slack * isolated, mean_second + isolated
     moments = second_moments(
-        squared, hessian, v1, v2, curve, alpha, ridge, weighted[..., 0], weighted[..., 1], fixed
+        squared, hessian, v1, v2, curve, alpha, ridge, weighted[..., 0], weighted[..., 1],
+        mean_first, mean_second,
     )
     estimation = mean_squares[..., 0] * moments.q1 + mean_squares[..., 1] * moments.q2
     variance = mean_squares[..., 0] * moments.q1_variable + mean_squares[..., 1] * moments.q2_variable

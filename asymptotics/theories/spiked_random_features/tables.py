@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...gaussian import Nonlinearity
+from ...spectra import Isotropic, RowCovariance
 from .gradient_step import SpikeParameters
 from .kappa_rule import KappaRule, rule_nodes
 
@@ -39,6 +40,8 @@ class Tables(NamedTuple):
     bulk_variance : ndarray (T,)
     activation_power : ndarray (T,)
         E sigma^2, the scale of everything quadratic in the features.
+    covariance : RowCovariance
+        Of the bulk of the weights.
     """
 
     weight: Array
@@ -54,6 +57,7 @@ class Tables(NamedTuple):
     unlearnable: Array
     bulk_variance: Array
     activation_power: Array
+    covariance: RowCovariance
 
     @property
     def mean_squares(self) -> Array:
@@ -67,7 +71,8 @@ class Tables(NamedTuple):
 
     def rows(self, index: NDArray[np.intp]) -> Tables:
         """Some of the tables."""
-        return Tables(*(array[index] for array in self))
+        arrays = {name: array[index] for name, array in self._asdict().items() if name != "covariance"}
+        return Tables(**arrays, covariance=self.covariance.rows(index))
 
 
 def build_tables(
@@ -76,10 +81,12 @@ def build_tables(
     spikes: SpikeParameters,
     rule: KappaRule,
     with_norms: bool,
+    covariance: RowCovariance | None = None,
 ) -> Tables:
     """Tables for T spikes on rules of one kind; eqs. (7)-(9) of docs/theories/giant_step.md.
 
-    `with_norms` adds the function nu, with which fluctuating row norms couple to the output.
+    `with_norms` adds the function nu, with which fluctuating row norms couple to the output.  The bulk is isotropic
+    unless its `covariance` is given.
     """
     kappa, weight = rule_nodes(rule, activation, target, spikes)
     c, rho = spikes.bulk_variance[:, None], spikes.rho[:, None]
@@ -108,6 +115,7 @@ def build_tables(
         unlearnable=learned.mu2_sq,
         bulk_variance=spikes.bulk_variance,
         activation_power=power,
+        covariance=Isotropic(spikes.bulk_variance) if covariance is None else covariance,
     )
 
 
