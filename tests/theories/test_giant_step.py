@@ -33,7 +33,7 @@ FEATURES = dict(activation="relu", target="sin", spike_strength=1.0, alignment=0
         ("activation", math.tanh, "must be a vectorised callable"),
         ("activation", 3, "must be a name, an expression in x or a callable"),
         ("target", "1/x", "denominator must not vanish"),
-        ("model", "exact", "must be one of exact_step, isotropic"),
+        ("model", "exact", "must be one of exact_step, full_step, isotropic"),
         ("eta", "3", "must be a number >= 0, got '3'"),
     ],
 )

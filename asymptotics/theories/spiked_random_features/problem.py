@@ -16,6 +16,7 @@ from ...spectra import RowCovariance
 from .gradient_step import SpikeParameters, first_coefficients, spike_parameters
 from .prediction import GiantStepPrediction, ReadoutPrediction, SpikedRandomFeaturesPrediction
 from .ridgeless import solve_with_limits
+from .row_norms import normed_step_curves
 from .solution import CellValues
 from .step_curve import step_curves
 
@@ -218,7 +219,7 @@ class GiantStep(_RidgeReadout):
     )
     model: str = parameter(
         "how the bulk of the trained weights is described", symbol="", kind="choice",
-        choices=("exact_step", "isotropic"), default="exact_step",
+        choices=("exact_step", "full_step", "isotropic"), default="exact_step",
     )
 
     @classmethod
@@ -268,7 +269,8 @@ class GiantStep(_RidgeReadout):
         if self.model == "isotropic":
             return None
         _, (alpha0, eta, noise_var_step) = self._step()
-        return step_curves(self.activation, self.target, alpha0, eta, noise_var_step, refinement)
+        tabulated = normed_step_curves if self.model == "full_step" else step_curves
+        return tabulated(self.activation, self.target, alpha0, eta, noise_var_step, refinement)
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         needed = (*observables, "test_error") if "isotropic_gap" in observables else observables
