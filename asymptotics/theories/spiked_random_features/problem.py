@@ -199,10 +199,12 @@ class GiantStep(_RidgeReadout):
 
         w = argmin sum_mu (y_mu - F_mu . w/sqrt(p))^2 + lam |w|^2,    f(x) = sigma(W x) . w/sqrt(p).
 
-    y = target(<theta, x>) + noise, x ~ N(0, I_d), |theta| = 1; n0, n, p, d -> infinity at fixed ratios.  The
-    "isotropic" model replaces the covariance of the bulk of W by a multiple of the identity: exact for spiked random
-    features with the same parameters, an approximation for trained networks (errors typically a few per cent off, order
-    parameters more); see section 10 of docs/theories/giant_step.md.
+    y = target(<theta, x>) + noise, x ~ N(0, I_d), |theta| = 1; n0, n, p, d -> infinity at fixed ratios.
+
+    `model`: "full_step" is the limit of trained networks; "exact_step" leaves out that row norms of the bulk of W
+    fluctuate and follow the data of the step (errors usually within 0.5 %, order parameters more; see section 10 of
+    docs/theories/giant_step.md); "isotropic" also replaces the covariance of the bulk by a multiple of the identity, as
+    published (errors typically a few per cent off).
     """
 
     slug: ClassVar[str] = "giant-step"
