@@ -127,7 +127,7 @@ class _RidgeReadout(Problem):
             for name in outputs:
                 outputs[name][block] = limits.observables[name]
         if covariance is not None:
-            outputs["converged"] = outputs["converged"] & covariance.converged[table]
+            outputs["converged"] = np.logical_and(outputs["converged"], covariance.converged[table])
         for count, words in (
             (at_threshold, "sit at the interpolation threshold without ridge; their test error is infinite"),
             (divergent, "have no ridge and a test error that diverges as lam -> 0"),
