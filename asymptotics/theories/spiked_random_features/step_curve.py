@@ -42,13 +42,13 @@ MOST_PANELS = 4096
 
 def step_curves(
     activation: Nonlinearity, target: Nonlinearity, alpha0: ArrayLike, eta: ArrayLike, noise_var_step: ArrayLike,
-    refinement: int = 1,
+    refinement: int = 1, level: float = 1.0,
 ) -> StepCurve:
     """One table for each of T steps, from parameters that broadcast to T values; equal steps are computed once."""
     parameters = np.stack([np.ravel(array) for array in np.broadcast_arrays(alpha0, eta, noise_var_step)], axis=-1)
     distinct, table = np.unique(parameters, axis=0, return_inverse=True)
     curves = [
-        step_curve(activation, target, float(alpha), float(rate), float(noise_var), refinement)
+        step_curve(activation, target, float(alpha), float(rate), float(noise_var), refinement, level)
         for alpha, rate, noise_var in distinct
     ]
     return StepCurve.stack(curves).rows(np.ravel(table))
@@ -56,9 +56,9 @@ def step_curves(
 
 def step_curve(
     activation: Nonlinearity, target: Nonlinearity, alpha0: float, eta: float, noise_var_step: float,
-    refinement: int = 1,
+    refinement: int = 1, level: float = 1.0,
 ) -> StepCurve:
-    """The spectral functions of the bulk after one step from unit-norm rows and readout 1/sqrt(p): one table.
+    """The spectral functions of the bulk after one step from unit-norm rows and readout u/sqrt(p): one table.
 
     Parameters
     ----------
@@ -66,11 +66,13 @@ def step_curve(
         alpha0 = 0 and eta = 0 are no step, C = I, as is an activation that is affine.
     refinement : int
         Divides the panels and multiplies the nodes in omega.
+    level : float
+        u.
     """
-    k2, tau2 = step_anisotropy(activation, alpha0, eta)
+    k2, tau2 = step_anisotropy(activation, alpha0, eta * level)
     if k2 == 0 and tau2 == 0:
         return StepCurve.isotropic(1.0)
-    mean = first_coefficients(activation)[0]
+    mean = level * first_coefficients(activation)[0]
     measure = label_measure(target, mean, noise_var_step, alpha0, k2, tau2, refinement)
     if not measure.power > ROUNDING**2:
         return StepCurve.isotropic(1.0)
@@ -79,7 +81,7 @@ def step_curve(
 
 def step_anisotropy(activation: Nonlinearity, alpha0: float, eta: float) -> tuple[float, float]:
     """k2 = sqrt2 eta c_2 and tau2 = eta^2 (s_2 - 2 c_2^2)/alpha0, exact zeros where they vanish; eq. (28)."""
-    if not (alpha0 > 0 and eta > 0):
+    if not (alpha0 > 0 and eta != 0):
         return 0.0, 0.0
     c2 = first_coefficients(activation)[2]
     variance = activation.slope_variance()
