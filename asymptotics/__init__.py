@@ -7,7 +7,7 @@ of parameters at once, and read the observables as arrays or as a labelled datas
 from .errors import AccuracyWarning, ParameterError
 from .gaussian import Nonlinearity, nonlinearity
 from .problem import Prediction, Problem, check, grid
-from .theories import THEORIES, GiantStep, SpikedRandomFeatures
+from .theories import THEORIES, GiantStep, SpikedRandomFeatures, gaussian_readout
 
 __version__ = "0.1.0"
 
@@ -21,6 +21,7 @@ __all__ = [
     "Problem",
     "SpikedRandomFeatures",
     "check",
+    "gaussian_readout",
     "grid",
     "nonlinearity",
 ]

@@ -1,5 +1,6 @@
 """Two-layer networks after one giant gradient step, and spiked random features."""
 
 from .problem import GiantStep, SpikedRandomFeatures
+from .readout_levels import gaussian_readout
 
-__all__ = ["GiantStep", "SpikedRandomFeatures"]
+__all__ = ["GiantStep", "SpikedRandomFeatures", "gaussian_readout"]
