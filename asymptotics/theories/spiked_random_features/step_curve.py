@@ -54,11 +54,14 @@ def step_curves(
     return StepCurve.stack(curves).rows(np.ravel(table))
 
 
+@functools.lru_cache(maxsize=1024)
 def step_curve(
     activation: Nonlinearity, target: Nonlinearity, alpha0: float, eta: float, noise_var_step: float,
     refinement: int = 1,
 ) -> StepCurve:
     """The spectral functions of the bulk after one step from unit-norm rows and readout 1/sqrt(p): one table.
+
+    Searches over other parameters solve the same step again and again: the latest tables are kept.
 
     Parameters
     ----------
