@@ -142,7 +142,7 @@ def minimise_shared(
     if not np.any(inside):
         return Minima(location, value, at_low, at_high)
     centre, half, sampled_at = location, grid[1] - grid[0], location
-    fine = np.linspace(-1, 1, 65)
+    fine = np.linspace(-1, 1, 193)
     for number in range(rounds):
         first = np.min(centre, axis=shared, keepdims=True, initial=high, where=inside)
         last = np.max(centre, axis=shared, keepdims=True, initial=low, where=inside)

@@ -9,7 +9,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Array = NDArray[np.float64]
+Step = TypeVar("Step", bound=GiantStep)
 
 TRIALS = 1 << 20  # cells solved at once
 STEP_RANGE = 1e3  # steps between 1/this and this times the step that changes the weights by their own size
@@ -42,7 +43,7 @@ LARGEST_DEGREE = 100
 # ---- the best step
 
 
-def optimal_step(problem: GiantStep) -> GiantStep:
+def optimal_step(problem: Step) -> Step:
     """See `GiantStep.optimal_step`."""
     base = problem.replace(eta=1.0, lam=1.0)
     cells = _unlabelled(base)
@@ -66,14 +67,14 @@ def optimal_step(problem: GiantStep) -> GiantStep:
 def _unit_step(problem: GiantStep, alpha0: Array, noise_var: Array) -> Array:
     """The step that changes the weights by about their own size."""
     large = 1e8
-    spikes = spike_parameters(problem.activation, problem.target, alpha0, np.float64(large), noise_var)
+    spikes = spike_parameters(problem.activation, problem.target, alpha0, np.array(large), noise_var)
     return large / np.sqrt(spikes.strength**2 + spikes.bulk_variance)
 
 
 # ---- the best split of the samples
 
 
-def optimal_split(problem: GiantStep, budget: Any, ridge: str) -> GiantStep:
+def optimal_split(problem: Step, budget: Any, ridge: str) -> Step:
     """See `GiantStep.optimal_split`."""
     if ridge not in ("given", "optimal"):
         raise ParameterError("ridge", f"must be one of given, optimal, got {ridge!r}")
@@ -115,7 +116,7 @@ def _parts(total: Array, log_odds: Array) -> tuple[Array, Array]:
 # ---- families of problems
 
 
-def _unlabelled(problem: GiantStep) -> GiantStep:
+def _unlabelled(problem: Step) -> Step:
     """The same cells without labels: trial axes go in front, as in NumPy."""
     return problem.replace(**problem.cells.arrays)
 
@@ -162,6 +163,7 @@ def _warn_at_ends(
 # ---- what has been learned
 
 
+@np.errstate(under="ignore")  # high powers of a small alignment
 def learned_components(problem: _RidgeReadout, degree: int) -> xr.Dataset:
     """See `learned_components` of the problems."""
     import xarray as xr
@@ -173,6 +175,10 @@ def learned_components(problem: _RidgeReadout, degree: int) -> xr.Dataset:
     if "degree" in problem.dims:
         raise ParameterError("degree", "is the name of an axis of the problem; rename it")
     table_shape, spikes = problem._spikes()
+    if spikes.bulk_variance.ndim > 1:
+        raise ParameterError("readout_levels", "must be one level: the components of several are not implemented")
+    if getattr(problem, "model", "isotropic") not in ("isotropic", "exact_step"):
+        raise ParameterError("model", "must be isotropic or exact_step for the components of its mean prediction")
     prediction = problem.solve([name for name in ("m", "th", "psi", "chi") if name in problem.prediction.observables])
 
     def of_cells(tables: Array) -> Array:
@@ -217,6 +223,7 @@ def learned_components(problem: _RidgeReadout, degree: int) -> xr.Dataset:
     })
 
 
+@np.errstate(under="ignore")
 def hermite_contents(activation: Nonlinearity, spikes: SpikeParameters, degree: int) -> tuple[Array, Array, Array]:
     """E[mu0 h_k], E[mu1 h_k] and E[nu h_k], k = 0..degree, of T spikes: arrays (T, degree + 1).
 

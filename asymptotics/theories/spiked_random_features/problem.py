@@ -360,14 +360,14 @@ class GiantStep(_RidgeReadout):
         Warns
         -----
         AccuracyWarning
-            If in some cells the best step is infinitesimal or infinite (a small or large one stands for it; eta -> 0+ is
-            not eta = 0, see section 8 of docs/theories/giant_step.md), or the best ridge is infinite.
+            If in some cells the best step is infinitesimal or infinite (a small or large one stands for it; eta -> 0+
+            is not eta = 0, see section 8 of docs/theories/giant_step.md), or the best ridge is infinite.
 
         Notes
         -----
         Given `eta` and `lam` are ignored.  A scan over log eta, with the best ridge at every point, brackets the global
         minimum, which Chebyshev interpolation then refines; cells with the same `alpha0` and step noise share the steps
-        that are tried, about 35.
+        that are tried, about 40.  `eta` and `lam` are accurate to about 1e-5, the test error to 1e-11.
         """
         from .answers import optimal_step
 
