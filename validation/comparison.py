@@ -88,6 +88,7 @@ def rows_of(
     precision: float | Mapping[str, float] = np.inf,
     judged: Iterable[str] | None = None,
     shared: Iterable[str] = (),
+    model: str = "",
 ) -> list[Row]:
     """One row per observable and cell; several sizes are extrapolated to 1/d = 0.
 
@@ -105,6 +106,8 @@ def rows_of(
         Observables that decide; all by default.
     shared : iterable of str
         Axes along which the networks are the same.
+    model : str
+        Name of the theory.
     """
     problem = prediction.problem
     shared = set(shared)
@@ -139,6 +142,7 @@ def rows_of(
                 slope=float(slope[index]),
                 precision=precision.get(name, np.inf) if isinstance(precision, Mapping) else precision,
                 judged=name in decide,
+                model=model,
             ))
     return rows
 

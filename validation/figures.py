@@ -32,7 +32,8 @@ def draw(report: Report) -> Figure:
         Save it with `asymptotics.plots.save`.
     """
     names = _shown(report.rows)
-    height = max(3.0, 1.0 + _INCHES_A_ROW * max(sum(row.observable == name for row in report.rows) for name in names))
+    cells = {(row.observable, row.setting, *row.cell.items()) for row in report.rows}
+    height = max(3.0, 1.0 + _INCHES_A_ROW * max(sum(cell[0] == name for cell in cells) for name in names))
     with style():
         figure = Figure(figsize=(3.0 * len(names) + 3.0, height), layout="constrained")
         FigureCanvasAgg(figure)
@@ -50,14 +51,14 @@ def _shown(rows: Sequence[Row]) -> list[str]:
 
 def _deviations(ax: Axes, rows: Sequence[Row], name: str, labelled: bool) -> None:
     positions, labels = _positions(rows)
-    for judged, marker in ((True, "full"), (False, "none")):
-        part = [i for i, row in enumerate(rows) if row.judged == judged and np.isfinite(row.relative(row.deviation))]
+    for (label, own), colour in zip(_by_model(rows).items(), COLOURS, strict=False):
+        part = [i for i, row in enumerate(rows) if row in own and np.isfinite(row.relative(row.deviation))]
         if part:
             ax.errorbar(
                 [100 * rows[i].relative(rows[i].deviation) for i in part], [positions[i] for i in part],
-                xerr=[200 * rows[i].relative(rows[i].standard_error) for i in part], fmt="o", fillstyle=marker,
-                markersize=3, linewidth=0.8, color=COLOURS[0 if judged else 1],
-                label="judged" if judged else "reported",
+                xerr=[200 * rows[i].relative(rows[i].standard_error) for i in part], fmt="o",
+                fillstyle="full" if rows[part[0]].judged else "none", markersize=3, linewidth=0.8, color=colour,
+                label=label,
             )
     ax.axvline(0, color=REFERENCE, linewidth=0.8, zorder=0)
     ax.set_yticks(list(labels), list(labels.values()) if labelled else [""] * len(labels))
@@ -67,28 +68,39 @@ def _deviations(ax: Axes, rows: Sequence[Row], name: str, labelled: bool) -> Non
         ax.legend(loc="lower right")
 
 
+def _by_model(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Rows of every theory, the judged one first."""
+    models: dict[str, list[Row]] = {"judged": [row for row in rows if row.judged]}
+    for row in rows:
+        if not row.judged:
+            models.setdefault(row.model or "not judged", []).append(row)
+    return {label: part for label, part in models.items() if part}
+
+
 def _positions(rows: Sequence[Row]) -> tuple[list[float], dict[float, str]]:
-    """A height for every row, with a gap between settings, and the setting in the middle of its rows."""
-    heights: list[float] = []
+    """A height for every setting and cell, with a gap between settings, and the setting in the middle of its rows."""
+    heights: dict[tuple, float] = {}
     places: dict[str, list[float]] = {}
     for row in rows:
-        gap = 1.0 if row.setting in places else 2.0
-        heights.append(heights[-1] + gap if heights else 0.0)
-        places.setdefault(row.setting, []).append(heights[-1])
-    return heights, {float(np.mean(part)): setting for setting, part in places.items()}
+        key = (row.setting, *row.cell.items())
+        if key not in heights:
+            gap = 1.0 if row.setting in places else 2.0
+            heights[key] = max(heights.values()) + gap if heights else 0.0
+            places.setdefault(row.setting, []).append(heights[key])
+    labels = {float(np.mean(part)): setting for setting, part in places.items()}
+    return [heights[(row.setting, *row.cell.items())] for row in rows], labels
 
 
 def _quantiles(ax: Axes, report: Report) -> None:
     from scipy import special
 
-    for rows, fill, colour, label in (
-        (report.judged, "full", COLOURS[0], "judged"), (report.reported, "none", COLOURS[1], "reported"),
-    ):
+    for (label, rows), colour in zip(_by_model(report.rows).items(), COLOURS, strict=False):
         known = [row for row in rows if np.isfinite(row.z)]
         if known:
             z = np.sort(gaussian_z([row.z for row in known], [row.freedom for row in known]))
             expected = special.ndtri((np.arange(z.size) + 0.5) / z.size)
-            ax.plot(expected, z, "o", fillstyle=fill, markersize=3, color=colour, label=f"{label}: {z.size} rows")
+            ax.plot(expected, z, "o", fillstyle="full" if rows[0].judged else "none", markersize=3, color=colour,
+                    label=f"{label}: {z.size} rows")
     low, high = ax.get_xlim()
     ax.plot([low, high], [low, high], color=REFERENCE, linewidth=0.8, zorder=0)
     if report.judged:

@@ -38,6 +38,8 @@ class Row:
     group : Hashable
         Rows of one group come from the same networks and may fluctuate together.
     observable : str
+    model : str
+        Which theory, where several stand beside one simulation.
     theory, simulation, standard_error, freedom : float
     networks : int
         How many, at the largest size.
@@ -64,6 +66,7 @@ class Row:
     slope: float = np.nan
     precision: float = np.inf
     judged: bool = True
+    model: str = ""
 
     @property
     def deviation(self) -> float:

@@ -34,8 +34,8 @@ class Setting:
     problem : Problem
     judged : tuple of str
         Observables that decide.
-    reported : tuple of str
-        Observables that are shown only: there the theory is known to be approximate.
+    beside : mapping of str to Problem
+        Other theories of the same networks, known to be approximate: shown, not judged.
     wrong : mapping of str to (Problem or mapping)
         Wrong theories by the name of their error: another problem, or values by observable.
     """
@@ -43,7 +43,7 @@ class Setting:
     name: str
     problem: Problem
     judged: tuple[str, ...]
-    reported: tuple[str, ...] = ()
+    beside: Mapping[str, Problem] = dataclasses.field(default_factory=dict)
     wrong: Mapping[str, Problem | Mapping[str, ArrayLike]] = dataclasses.field(default_factory=dict)
 
 
@@ -131,11 +131,16 @@ class Protocol:
         )
 
     def _rows(self, setting: Setting, runs: Runs) -> list[Row]:
-        names = (*setting.judged, *setting.reported)
+        names = setting.judged
         by_size = {d: {name: runs[setting.name, d][name][..., :count] for name in names}
                    for d, count in self.networks.items()}
-        return rows_of(setting.name, setting.problem.solve(names), by_size, precision=self.precision,
-                       judged=setting.judged, shared=setting.problem.dims)
+        rows = rows_of(setting.name, setting.problem.solve(names), by_size, precision=self.precision,
+                       shared=setting.problem.dims)
+        others: list[Row] = []
+        for model, problem in setting.beside.items():
+            theirs = rows_of(setting.name, problem.solve(names), by_size, judged=(), shared=problem.dims, model=model)
+            others += [row for row, ours in zip(theirs, rows, strict=True) if row.theory != ours.theory]
+        return rows + others
 
     def _laws(self, runs: Runs) -> Iterator[FiniteSizeLaw]:
         sizes = tuple(sorted(self.law_networks))

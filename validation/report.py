@@ -130,9 +130,9 @@ class Report:
         """The verdict in a few lines."""
         judgement = self.judgement
         lines = [f"{len(self.judged)} rows judged: {_verdict(self.judged, judgement)}"]
-        if self.reported:
-            others = judge(self.reported, self.level)
-            lines.append(f"{len(self.reported)} rows reported: {_verdict(self.reported, others)}")
+        for model in dict.fromkeys(row.model for row in self.reported):
+            rows = [row for row in self.reported if row.model == model]
+            lines.append(f"{len(rows)} rows not judged{_named(model)}: {_verdict(rows, judge(rows, self.level))}")
         accepted = [control.name for control in self.controls if not control.rejected]
         if accepted:
             lines.append(f"not rejected although wrong: {', '.join(accepted)}")
@@ -166,6 +166,10 @@ def results(rows: Sequence[Row], judgement: Judgement | None) -> list[str]:
     return words
 
 
+def _named(model: str) -> str:
+    return f" ({model})" if model else ""
+
+
 def _verdict(rows: Sequence[Row], judgement: Judgement) -> str:
     if not rows:
         return "nothing to judge"
@@ -181,7 +185,9 @@ def _cells(rows: Iterable[Row | FiniteSizeLaw]) -> Table:
     """Columns of the setting and of the parameters that vary in any of them."""
     rows = list(rows)
     names = list(dict.fromkeys(name for row in rows for name in row.cell))
+    models = [getattr(row, "model", "") for row in rows]
     return {"setting": [row.setting for row in rows],
+            **({"model": models} if any(models) else {}),
             **{name: [_number(row.cell.get(name, ""), 4) for row in rows] for name in names}}
 
 
@@ -234,6 +240,7 @@ def _exact(report: Report) -> Table:
     verdicts = iter(results(report.judged, report.judgement))
     return {
         "setting": [row.setting for row in rows],
+        **({"model": [row.model for row in rows]} if any(row.model for row in rows) else {}),
         **{name: [row.cell.get(name, "") for row in rows] for name in names},
         "observable": [row.observable for row in rows],
         "theory": [row.theory for row in rows],

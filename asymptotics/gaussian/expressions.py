@@ -168,7 +168,7 @@ class Expression(Nonlinearity):
 
     def _root_mean_square(self) -> float:
         with np.errstate(under="ignore"):
-            z, weight = self._standard_rule(1.0)
+            z, weight = self.standard_rule(1.0)
             return math.sqrt(float(np.sum(weight * self.value(z) ** 2)))
 
 

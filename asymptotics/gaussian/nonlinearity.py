@@ -162,7 +162,7 @@ class Nonlinearity:
         if self.jumps:
             return math.inf
         with np.errstate(under="ignore"):
-            z, weight = self._standard_rule(0.5)
+            z, weight = self.standard_rule(0.5)
             slopes = self.slope(z)
             mean = np.sum(weight * slopes)
             return float(np.sum(weight * (slopes - mean) ** 2))
@@ -189,14 +189,14 @@ class Nonlinearity:
     def _panel_coefficients(self, degree: int, width: float) -> Array:
         """The coefficients by panels of a given width."""
         with np.errstate(under="ignore"):
-            z, weight = self._standard_rule(width, density=False)
+            z, weight = self.standard_rule(width, density=False)
             total = np.zeros(degree + 1)
             for start in range(0, z.size, _BLOCK):
                 block, own = z[start:start + _BLOCK], weight[start:start + _BLOCK]
                 total += hermite_functions(block, degree) @ (own * np.sqrt(normal_density(block)) * self.value(block))
             return total
 
-    def _standard_rule(self, width: float, density: bool = True) -> tuple[Array, Array]:
+    def standard_rule(self, width: float, density: bool = True) -> tuple[Array, Array]:
         """Nodes and weights, for functions of z that are as narrow as this one or as `width`, under sqrt(phi)."""
         half_range = 18 + math.sqrt(2 * self.degree)
         places = np.array([place for place, _ in self.features])

@@ -56,8 +56,10 @@ class Overlaps(NamedTuple):
 
     def with_independent(self, norm: Array) -> Overlaps:
         """One more direction, independent of the rows: its resolvent is its squared norm."""
-        return Overlaps(*(_bordered(part, corner) for part, corner in zip(self, (norm, norm, norm, 0 * norm),
-                                                                        strict=True)))
+        none = 0 * norm
+        alone, nothing = np.stack([none, none, norm]), np.stack([none, none, none])
+        edges = (alone, alone, alone, nothing)
+        return Overlaps(*(bordered(part, edge) for part, edge in zip(self, edges, strict=True)))
 
 
 def symmetric(vv: Array, vz: Array, zz: Array) -> Array:
@@ -65,16 +67,25 @@ def symmetric(vv: Array, vz: Array, zz: Array) -> Array:
     return np.stack([np.stack([vv, vz]), np.stack([vz, zz])])
 
 
-def _bordered(matrix: Array, corner: Array) -> Array:
+def bordered(matrix: Array, edge: Array) -> Array:
+    """A symmetric matrix (D, D, ...) with one more row and column, the edge (D + 1, ...)."""
     count = len(matrix)
-    full = np.zeros((count + 1, count + 1, *matrix.shape[2:]))
+    full = np.empty((count + 1, count + 1, *edge.shape[1:]))
     full[:count, :count] = matrix
-    full[count, count] = corner
+    full[count], full[:, count] = edge, edge
     return full
 
 
 class RowCovariance(Protocol):
     """Row covariances C/d of T bulks; x has the shape (T, C), or (N, 1) with T = 1."""
+
+    @property
+    def directions(self) -> int:
+        """2 (spike, rest of the target), or 3 (and the row norms)."""
+
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """(T,) whether the curves are accurate."""
 
     def spectrum(self, x: Array) -> SpectralCurve:
         """The curve t(x)."""
@@ -95,6 +106,16 @@ class Isotropic(NamedTuple):
     """
 
     c: Array
+
+    @property
+    def directions(self) -> int:
+        """Spike and rest of the target."""
+        return 2
+
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """A closed form."""
+        return np.ones(self.c.shape, dtype=bool)
 
     def spectrum(self, x: Array) -> SpectralCurve:
         """The curve t(x)."""

@@ -287,3 +287,62 @@ def _rotated(theta: Array, mixed: Array, noise: Array, gamma: float, rho: float)
         gamma * rho * (theta - noise) + (rho**2 - gamma**2) * mixed,
         rho**2 * theta - 2 * gamma * rho * mixed + gamma**2 * noise,
     ])
+
+
+class WithTheta(NamedTuple):
+    """For one function f of the label (2, 2, O): E[f s (1 + N G/alpha0)^{-1}], and G_theta times it, <theta, . g_f>."""
+
+    single: Array
+    joint: Array
+
+
+class MatrixAverages(NamedTuple):
+    """Overlaps of the 2 x 2 blocks of [[omega + tau2 B, P], [P, -1]]^{-1} with vectors g_f = X^T f(y)/n0; eq. (34).
+
+    The blocks are R, R P and P R P - 1 with R = (C + omega)^{-1}.
+
+    Attributes
+    ----------
+    resolvent : ndarray (2, 2, O)
+        G/alpha0.
+    theta : ndarray (2, 2, O)
+        <theta, . theta>.
+    kernel : ndarray (2, 2, O, K)
+        (1 + N G/alpha0)^{-1} at the labels.
+    measure : LabelMeasure
+    """
+
+    resolvent: Array
+    theta: Array
+    kernel: Array
+    measure: LabelMeasure
+
+    def with_theta(self, function: Array) -> WithTheta:
+        """Overlaps of theta with g_f for the values (K,) of f."""
+        single = self.kernel @ (self.measure.p1 * function)
+        return WithTheta(single, _product(self.theta, single))
+
+    def between(self, one: Array, two: Array, first: WithTheta, second: WithTheta) -> Array:
+        """Overlaps (2, 2, O) of g_f and g_h."""
+        own = _product(self.resolvent, self.kernel @ (self.measure.p0 * one * two))
+        return own + _product(np.swapaxes(first.single, 0, 1), second.joint)
+
+
+def matrix_averages(measure: LabelMeasure, omega: Array, alpha0: float, k2: float, tau2: float) -> MatrixAverages:
+    """What overlaps with any g_f are made of, at omega (O,) > 0."""
+    g, q, h, _ = resolvent_matrix(measure, omega, alpha0, k2, tau2)
+    tq, _, w, inverse = _denominators(measure.y, g, q, h, alpha0, k2, tau2)
+    second = inverse * measure.y**2
+    a, b = tq[:, None] * second, k2 * w * inverse * measure.y
+    c = (g * k2**2 / alpha0)[:, None] * second
+    resolvent = np.array([[g, q], [q, -h]]) / alpha0
+    (gg, gq), (_, gh) = resolvent[..., None]
+    kernel = np.array([[1 - (a * gg + b * gq), -(a * gq + b * gh)], [-(b * gg - c * gq), 1 - (b * gq - c * gh)]])
+    theta_a, theta_b, theta_c = omega + a @ measure.p2, 1 + b @ measure.p2, 1 + c @ measure.p2
+    theta = np.array([[theta_c, theta_b], [theta_b, -theta_a]]) / (theta_a * theta_c + theta_b**2)
+    return MatrixAverages(resolvent, theta, kernel, measure)
+
+
+def _product(one: Array, two: Array) -> Array:
+    """Matrix products (2, 2, O)."""
+    return np.einsum("ijo,jko->iko", one, two)

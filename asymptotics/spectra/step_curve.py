@@ -79,6 +79,11 @@ class StepCurve:
         return len(self._coefficients)
 
     @property
+    def directions(self) -> int:
+        """Spike and rest of the target."""
+        return 2
+
+    @property
     def converged(self) -> NDArray[np.bool_]:
         """(T,) whether series and nodes are accurate."""
         return np.maximum(self.tail, self.residual) <= ACCEPTED_ERROR

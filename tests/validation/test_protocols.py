@@ -22,7 +22,7 @@ TINY = Protocol(
     title="tiny", simulate=spiked_random_features.simulate, networks={8: 30, 16: 20}, test_points=50,
     precision={"test_error": 0.5},
     settings=(
-        Setting(name="one", problem=PROBLEM, judged=("train_error",), reported=("test_error",)),
+        Setting(name="one", problem=PROBLEM, judged=("train_error",), beside={"more data": PROBLEM.replace(alpha=20)}),
         Setting(name="two", problem=PROBLEM.replace(activation="tanh"), judged=("train_error",),
                 wrong={"alpha": PROBLEM.replace(activation="tanh", alpha=20), "values": {"train_error": [5.0, 5.0]}}),
     ),
@@ -62,10 +62,10 @@ def test_protocols_are_complete(protocol):
     assert {setting.name for setting in protocol("quick").settings} < set(names)
     assert {name for name, _ in full.laws} <= set(names)
     for setting in full.settings:
-        prediction = setting.problem.solve([*setting.judged, *setting.reported])
-        assert prediction.converged.all()
+        for problem in (setting.problem, *setting.beside.values()):
+            assert problem.solve(setting.judged).converged.all()
     controls = {name for setting in full.settings for name in setting.wrong}
-    assert {"eta 10 % off", "published bulk variance", "centring dropped"} <= controls
+    assert {"eta 10 % off", "published bulk variance", "centring dropped"} < controls
 
 
 def test_wrong_spikes():
@@ -87,10 +87,12 @@ def test_wrong_spikes():
 
 def test_report_of_a_protocol():
     report = run(TINY, workers=1)
-    assert [(row.setting, row.observable, row.cell["lam"], row.judged) for row in report.rows] == [
-        ("one", "train_error", 0.1, True), ("one", "train_error", 1.0, True),
-        ("one", "test_error", 0.1, False), ("one", "test_error", 1.0, False),
-        ("two", "train_error", 0.1, True), ("two", "train_error", 1.0, True)]
+    assert [(row.setting, row.model, row.cell["lam"], row.judged) for row in report.rows] == [
+        ("one", "", 0.1, True), ("one", "", 1.0, True),
+        ("one", "more data", 0.1, False), ("one", "more data", 1.0, False),
+        ("two", "", 0.1, True), ("two", "", 1.0, True)]
+    assert [row.simulation for row in report.rows[2:4]] == [row.simulation for row in report.rows[:2]]
+    assert "not judged (more data)" in str(report)
     assert {row.networks for row in report.rows} == {20}
     alpha, values = report.controls
     assert [row.theory for row in values.rows] == [5.0, 5.0]

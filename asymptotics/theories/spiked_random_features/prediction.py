@@ -64,6 +64,7 @@ class ReadoutPrediction(Prediction):
     q2: Any = observable("squared norm of the readout over p", symbol="q_2", undefined=_AT_THRESHOLD)
     V1: Any = observable("trace of the bulk resolvent times the bulk", symbol="V_1", undefined=_WITHOUT_RIDGE)
     V2: Any = observable("trace of the bulk resolvent", symbol="V_2", undefined=_WITHOUT_RIDGE)
+    chi: Any = observable("overlap of readout and row-norm fluctuations", symbol=r"\chi", undefined=_UNRESOLVED)
     n_crossover: Any = observable(
         "sample size above which the mean direction is learned at no cost, 1/(V2 E[mu0^2/(1 + V)])",
         symbol=r"n_\times", undefined="inf without mean activation (odd activation and no spike)",
@@ -72,8 +73,6 @@ class ReadoutPrediction(Prediction):
 
 class SpikedRandomFeaturesPrediction(ReadoutPrediction):
     """Answer of `SpikedRandomFeatures`."""
-
-    chi: Any = observable("overlap of readout and row-norm fluctuations", symbol=r"\chi", undefined=_UNRESOLVED)
 
 
 class GiantStepPrediction(ReadoutPrediction):

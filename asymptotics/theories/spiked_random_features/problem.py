@@ -16,6 +16,7 @@ from ...spectra import RowCovariance
 from .gradient_step import SpikeParameters, first_coefficients, spike_parameters
 from .prediction import GiantStepPrediction, ReadoutPrediction, SpikedRandomFeaturesPrediction
 from .ridgeless import solve_with_limits
+from .row_norms import normed_step_curves
 from .solution import CellValues
 from .step_curve import step_curves
 
@@ -163,6 +164,8 @@ class _RidgeReadout(Problem):
             divergent += int(np.count_nonzero(limits.divergent))
             for name in outputs:
                 outputs[name][block] = limits.observables[name]
+        if covariance is not None:
+            outputs["converged"] = np.logical_and(outputs["converged"], covariance.converged[table])
         for count, words in (
             (at_threshold, "sit at the interpolation threshold without ridge; their test error is infinite"),
             (divergent, "have no ridge and a test error that diverges as lam -> 0"),
@@ -259,10 +262,12 @@ class GiantStep(_RidgeReadout):
 
         w = argmin sum_mu (y_mu - F_mu . w/sqrt(p))^2 + lam |w|^2,    f(x) = sigma(W x) . w/sqrt(p).
 
-    y = target(<theta, x>) + noise, x ~ N(0, I_d), |theta| = 1; n0, n, p, d -> infinity at fixed ratios.  The
-    "isotropic" model replaces the covariance of the bulk of W by a multiple of the identity: exact for spiked random
-    features with the same parameters, an approximation for trained networks (errors typically a few per cent off, order
-    parameters more); see section 10 of docs/theories/giant_step.md.
+    y = target(<theta, x>) + noise, x ~ N(0, I_d), |theta| = 1; n0, n, p, d -> infinity at fixed ratios.
+
+    `model`: "full_step" is the limit of trained networks; "exact_step" leaves out that row norms of the bulk of W
+    fluctuate and follow the data of the step (errors usually within 0.5 %, order parameters more; see section 10 of
+    docs/theories/giant_step.md); "isotropic" also replaces the covariance of the bulk by a multiple of the identity, as
+    published (errors typically a few per cent off).
     """
 
     slug: ClassVar[str] = "giant-step"
@@ -279,7 +284,7 @@ class GiantStep(_RidgeReadout):
     )
     model: str = parameter(
         "how the bulk of the trained weights is described", symbol="", kind="choice",
-        choices=("exact_step", "isotropic"), default="exact_step",
+        choices=("exact_step", "full_step", "isotropic"), default="exact_step",
     )
 
     @classmethod
@@ -329,7 +334,8 @@ class GiantStep(_RidgeReadout):
         if self.model == "isotropic":
             return None
         _, (alpha0, eta, noise_var_step) = self._step()
-        return step_curves(self.activation, self.target, alpha0, eta, noise_var_step, refinement)
+        tabulated = normed_step_curves if self.model == "full_step" else step_curves
+        return tabulated(self.activation, self.target, alpha0, eta, noise_var_step, refinement)
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         needed = (*observables, "test_error") if "isotropic_gap" in observables else observables

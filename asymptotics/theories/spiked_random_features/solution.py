@@ -130,7 +130,7 @@ def _tiles(
     for kind in np.unique(rule.kind[table_of_cell]):
         mine = chosen[(rule.kind[table_of_cell] == kind) & feasible[table_of_cell]]
         for tile in tiles(cells.table[mine], rule.nodes, WORK_SIZE):
-            with_norms = cells.norm_variance is not None
+            with_norms = cells.norm_variance is not None or (covariance is not None and covariance.directions > 2)
             bulks = None if covariance is None else covariance.rows(tile.tables)
             tables = build_tables(
                 activation, target, spikes.at(tile.tables), rule.at(tile.tables), with_norms, bulks
