@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Table = dict[str, list]
 
+_LONGEST_LIST = 64
+
 
 def from_prediction(prediction: Prediction) -> Table:
     """Columns: the parameters that vary, the observables, `converged`, `residual` (xarray is not needed for it)."""
@@ -77,8 +79,9 @@ def render(table: Table, width: int | None = None, rows: int | None = None) -> s
 
 
 def _header(theory: str, version: str, parameters: Mapping[str, Any], columns: Iterable[Any]) -> dict[str, str]:
-    # what varies is in the columns
-    fixed = {name: value for name, value in parameters.items() if name not in set(columns)}
+    # what varies is in the columns, and a spectrum has no place in a comment
+    fixed = {name: f"{len(value)} numbers" if isinstance(value, list) and len(value) > _LONGEST_LIST else value
+             for name, value in parameters.items() if name not in set(columns)}
     return {"theory": theory, "version": version, "parameters": json.dumps(fixed)}
 
 

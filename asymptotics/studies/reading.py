@@ -17,7 +17,7 @@ from ..parameters import Observable
 from ..problem import Problem, nearest
 from ..theories import THEORIES
 from .sections import Section, is_number, shown
-from .study import Axes, Output, Simulation, Study
+from .study import CHOSEN, Axes, Output, Simulation, Study
 
 _LARGEST_AXIS = 10**7
 
@@ -129,13 +129,14 @@ def _check_parameters(study: Study) -> None:
 
 
 def _check_optimal(study: Study) -> None:
-    known = [name.removeprefix("optimal_") for name in dir(study.theory) if name.startswith("optimal_")]
-    for name, chosen in zip(study.optimal, study.chosen, strict=True):
+    known = [name for name in CHOSEN if hasattr(study.theory, f"optimal_{name}")]
+    for name in study.optimal:
         if name not in known:
             hint = nearest(name, known) or f": it has {', '.join(known) or 'none'}"
             raise ParameterError("optimal", f"{study.theory.slug} has no optimal {name!r}{hint}")
-        if chosen in study.axes:
-            raise ParameterError(f"axes.{chosen}", f"is chosen by optimal = {name!r} and cannot be an axis")
+        for chosen in CHOSEN[name]:
+            if chosen in study.axes:
+                raise ParameterError(f"axes.{chosen}", f"is chosen by optimal = {name!r} and cannot be an axis")
 
 
 def _build(study: Study, axes: Axes, section: str) -> list[Problem]:

@@ -95,13 +95,17 @@ class ConcreteFeatures(_RidgeReadout):
     def _bulk(self) -> Bulk:
         return bulk_of(self.eigenvalues, self.spike_overlaps, self.norm_overlaps, self.target_overlaps)
 
+    def _spikes(self) -> tuple[tuple[int, ...], SpikeParameters]:
+        strength, alignment = (self.cells.arrays[name].reshape(1) for name in ("spike_strength", "alignment"))
+        spike = SpikeParameters(strength * 1.0, np.array([self._bulk.variance]), alignment * 1.0)
+        return (1,) * len(self.shape), spike
+
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         arrays = {name: np.broadcast_to(array, self.shape).reshape(-1).astype(np.float64)
                   for name, array in self.cells.arrays.items()}
         bulk, load = self._bulk, arrays["alpha"] / arrays["beta"]
         cells = Readouts(load, arrays["lam"], arrays["noise_var"], arrays.get("n_finite", load * bulk.units))
-        strength, alignment = (self.cells.arrays[name].reshape(1) for name in ("spike_strength", "alignment"))
-        spike = SpikeParameters(strength * 1.0, np.array([bulk.variance]), alignment * 1.0)
+        _, spike = self._spikes()
 
         def solve(cells: Readouts) -> dict[str, Any]:
             return solve_readouts(self.activation, self.target, spike, bulk, cells, refinement)

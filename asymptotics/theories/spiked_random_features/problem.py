@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ...errors import AccuracyWarning, ParameterError
 from ...parameters import Observable, Parameter, is_labelled, parameter
@@ -23,6 +23,11 @@ from .ridgeless import solve_with_limits
 from .row_norms import normed_step_curves
 from .solution import CellValues, solve_cells
 from .step_curve import step_curves
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .concrete import ConcreteFeatures
 
 Array = NDArray[np.float64]
 
@@ -150,6 +155,39 @@ class _RidgeReadout(Problem):
                 "stands for it", AccuracyWarning, stacklevel=2,
             )
         return base.replace(lam=_like_cells(base, lam))
+
+    def learned_components(self, degree: int = 8) -> xr.Dataset:
+        """Hermite components of the target and of the mean prediction along the spike, and across it.
+
+        With kappa = <v, x> along the spike, tau across it, and fbar(kappa) the mean prediction; eqs. (9), (17), (19) of
+        docs/theories/giant_step.md.
+
+        Parameters
+        ----------
+        degree : int
+            The highest, at most 100.
+
+        Returns
+        -------
+        xarray.Dataset
+            Over the cells and the axis `degree`: `target_spike`, E[h h_k] = gamma^k t_k, and `network_spike`,
+            E[fbar h_k], whose squared differences add up to `spike_error`; `target_orthogonal`,
+            E[tau target h_k] = sqrt(k + 1) gamma^k rho t_{k+1}, and `network_orthogonal`, psi E[mu1 h_k]: the part that
+            is linear in tau; `converged`.  NaN where a cell did not converge.
+
+        Raises
+        ------
+        ParameterError
+            If the degree is not a whole number in range.
+
+        Warns
+        -----
+        AccuracyWarning
+            As `solve`.
+        """
+        from .answers import learned_components
+
+        return learned_components(self, degree)
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         cells = self.cells
@@ -292,6 +330,29 @@ class SpikedRandomFeatures(_RidgeReadout):
         c = values["bulk_variance"][:, None] if "bulk_variance" in values else self.bulk_variance
         return shape, SpikeParameters(strength, np.broadcast_to(c, (strength.size, self._levels)), alignment)
 
+    @classmethod
+    def from_weights(cls, W: ArrayLike, theta: ArrayLike, **parameters: Any) -> ConcreteFeatures:
+        """The readout on the features of given weights, from anywhere; one eigen-decomposition, O(p^3).
+
+        Parameters
+        ----------
+        W : array_like, shape (p, d)
+            First-layer weights, one row per hidden unit.
+        theta : array_like, shape (d,)
+            Direction of the target, of norm 1.
+        **parameters
+            activation, target, alpha or the number of samples n, lam, noise_var (0), n_finite (null), and `row_norms`
+            (True): whether fluctuations of the row norms are kept.
+
+        Raises
+        ------
+        ParameterError
+            If W is not a finite matrix whose rows differ, or theta not a unit vector of its input space.
+        """
+        from .concrete import concrete_features
+
+        return concrete_features(W, theta, **parameters)
+
 
 class GiantStep(_RidgeReadout):
     """Two-layer network after one gradient step with a large learning rate, then ridge regression of the readout.
@@ -422,6 +483,60 @@ class GiantStep(_RidgeReadout):
         exact, other = answer["test_error"], isotropic["test_error"]
         known = np.isfinite(exact) & np.isfinite(other) & (exact != 0) & isotropic["converged"]
         return np.where(known, np.where(known, other, 0.0) / np.where(known, exact, 1.0) - 1, np.nan)
+
+    def optimal_step(self) -> Self:
+        """The same problem with `eta` and `lam` replaced, in every cell, by those that minimise the test error.
+
+        Returns
+        -------
+        Problem
+            `eta` and `lam` span the remaining cells; eta is 0 where no step is best, lam where no ridge is.
+
+        Warns
+        -----
+        AccuracyWarning
+            If in some cells the best step is infinitesimal or infinite (a small or large one stands for it; eta -> 0+
+            is not eta = 0, see section 8 of docs/theories/giant_step.md), or the best ridge is infinite.
+
+        Notes
+        -----
+        Given `eta` and `lam` are ignored.  A scan over log eta, with the best ridge at every point, brackets the global
+        minimum, which Chebyshev interpolation then refines; cells with the same `alpha0` and step noise share the steps
+        that are tried, about 40.  `eta` and `lam` are accurate to about 1e-5, the test error to 1e-11.
+        """
+        from .answers import optimal_step
+
+        return optimal_step(self)
+
+    def optimal_split(self, budget: Any, ridge: str = "given") -> Self:
+        """The same problem with the samples split between step and readout so that the test error is smallest.
+
+        Parameters
+        ----------
+        budget : array_like or xarray.DataArray
+            Samples per input dimension of both together, alpha0 + alpha; its axes join those of the other parameters.
+        ridge : str
+            "given", or "optimal" for the best `lam` at every split, which then replaces it.
+
+        Returns
+        -------
+        Problem
+            `alpha0` and `alpha` span the cells; alpha0 is 0 (random features) where no step is best.
+
+        Raises
+        ------
+        ParameterError
+            If the budget is not positive, or `n_finite` is given.
+
+        Warns
+        -----
+        AccuracyWarning
+            If in some cells the best split leaves next to nothing for step or readout (a small share stands for it:
+            alpha0 -> 0+, a step of pure noise, is not alpha0 = 0).
+        """
+        from .answers import optimal_split
+
+        return optimal_split(self, budget, ridge)
 
 
 def _pick(array: Array, shape: tuple[int, ...], positions: NDArray[np.intp]) -> Array:

@@ -62,11 +62,14 @@ def distinct_steps(
     return [make(*row) for row in distinct.tolist()], np.ravel(table)
 
 
+@functools.lru_cache(maxsize=1024)
 def step_curve(
     activation: Nonlinearity, target: Nonlinearity, alpha0: float, eta: float, noise_var_step: float,
     refinement: int = 1, level: float = 1.0,
 ) -> StepCurve:
     """The spectral functions of the bulk after one step from unit-norm rows and readout u/sqrt(p): one table.
+
+    Searches over other parameters solve the same step again and again: the latest tables are kept.
 
     Parameters
     ----------
