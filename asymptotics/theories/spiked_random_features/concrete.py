@@ -55,7 +55,7 @@ class ConcreteFeatures(_RidgeReadout):
 
     slug: ClassVar[str] = "concrete-features"
     title: ClassVar[str] = "Ridge on the features of given weights"
-    source: ClassVar[str] = "arXiv:2402.04980; docs/theories/giant_step.md, section 13"
+    source: ClassVar[str] = "arXiv:2402.04980; docs/theories/giant_step.md, section 14"
     prediction: ClassVar[type[ReadoutPrediction]] = SpikedRandomFeaturesPrediction
 
     eigenvalues: Any = parameter("eigenvalues of W_p W_p^T", symbol="D", kind="vector", low=0)
@@ -286,7 +286,7 @@ def needed_class(activation: Nonlinearity, tables: Tables, bulk: Bulk, points: A
 
 
 def evaluate(tables: Tables, bulk: Bulk, cells: Readouts, points: Array, work: Workspace) -> dict[str, Any]:
-    """Everything that is linear given (V1, V2), for C cells; eqs. (13.9)-(13.15)."""
+    """Everything that is linear given (V1, V2), for C cells; eqs. (W9)-(W15)."""
     w, v2 = np.exp(points)
     curve, resolvent = curve_at(bulk, w, work)
     resolvent *= (v2 / curve.inverse_scale)[:, None]

@@ -18,6 +18,7 @@ Array = NDArray[np.float64]
 LARGEST_CONDITION = 1e11  # of the Gram matrix of mean functions that the limit tells apart
 LARGEST_MEAN = 0.1  # of |m|/sqrt(n) for which the finite-size correction is the leading one
 MOST_LEVELS = 16  # the equations have G(G + 1)/2 unknowns, their Hessian the square of that many entries
+MOST_NODES = 10  # of a Gaussian readout: beyond, fractions are below 1e-6 and of fewer than one neuron
 
 
 def gaussian_readout(groups: int) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def gaussian_readout(groups: int) -> dict[str, Any]:
     Parameters
     ----------
     groups : int
-        Number of levels, at most 16.
+        Number of levels, at most 10.
 
     Returns
     -------
@@ -41,14 +42,14 @@ def gaussian_readout(groups: int) -> dict[str, Any]:
     Raises
     ------
     ParameterError
-        If `groups` is not a whole number between 1 and 16.
+        If `groups` is not a whole number between 1 and 10.
     """
     try:
         count = operator.index(groups)
     except TypeError:
         count = 0
-    if not 1 <= count <= MOST_LEVELS:
-        raise ParameterError("groups", f"must be a whole number between 1 and {MOST_LEVELS}, got {groups!r:.40}")
+    if not 1 <= count <= MOST_NODES:
+        raise ParameterError("groups", f"must be a whole number between 1 and {MOST_NODES}, got {groups!r:.40}")
     nodes, weights = np.polynomial.hermite_e.hermegauss(count)
     return {"readout_levels": nodes, "readout_fractions": weights / math.sqrt(2 * math.pi)}
 
