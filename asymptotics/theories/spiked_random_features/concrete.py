@@ -55,7 +55,7 @@ class ConcreteFeatures(_RidgeReadout):
 
     slug: ClassVar[str] = "concrete-features"
     title: ClassVar[str] = "Ridge on the features of given weights"
-    source: ClassVar[str] = "arXiv:2402.04980; docs/theories/giant_step.md, section 13"
+    source: ClassVar[str] = "arXiv:2402.04980; docs/theories/giant_step.md, section 14"
     prediction: ClassVar[type[ReadoutPrediction]] = SpikedRandomFeaturesPrediction
 
     eigenvalues: Any = parameter("eigenvalues of W_p W_p^T", symbol="D", kind="vector", low=0)
