@@ -212,7 +212,7 @@ class TestLearnedComponents:
                 row_norm_variance=row_norm_variance,
             ), tolerance)
 
-    @pytest.mark.parametrize("model", ["isotropic", "exact_step"])
+    @pytest.mark.parametrize("model", ["isotropic", "exact_step", "full_step"])
     def test_trained_networks(self, model):
         axes = asy.grid(alpha0=[1.0, 4.0], eta=[0.0, 1.0, 3.0], alpha=[0.5, 2.0])
         self.check(GiantStep(activation="relu", target="tanh", lam=0.1, model=model, **axes), 1e-8)

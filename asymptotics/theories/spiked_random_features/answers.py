@@ -177,16 +177,14 @@ def learned_components(problem: _RidgeReadout, degree: int) -> xr.Dataset:
     table_shape, spikes = problem._spikes()
     if spikes.bulk_variance.ndim > 1:
         raise ParameterError("readout_levels", "must be one level: the components of several are not implemented")
-    if getattr(problem, "model", "isotropic") not in ("isotropic", "exact_step"):
-        raise ParameterError("model", "must be isotropic or exact_step for the components of its mean prediction")
-    prediction = problem.solve([name for name in ("m", "th", "psi", "chi") if name in problem.prediction.observables])
+    prediction = problem.solve(["m", "th", "psi", "chi"])
 
     def of_cells(tables: Array) -> Array:
         """Rows (T, K) of the tables for every cell."""
         return tables.reshape(*table_shape, -1)
 
     def overlap(name: str) -> Array:
-        return np.asarray(prediction.values.get(name, 0.0))[..., None]
+        return np.asarray(prediction.values[name])[..., None]
 
     mean, slope, curvature = (of_cells(table) for table in hermite_contents(problem.activation, spikes, degree + 1))
     k = np.arange(degree + 1.0)

@@ -6,6 +6,7 @@ of sigma' beyond its linear terms.  Its covariance with the row itself, and its 
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -98,6 +99,7 @@ def norm_direction(
     return NormDirection(linear, direct, power)
 
 
+@functools.lru_cache(maxsize=1024)
 def normed_step_curve(
     activation: Nonlinearity, target: Nonlinearity, alpha0: float, eta: float, noise_var_step: float,
     refinement: int = 1, level: float = 1.0,
