@@ -83,15 +83,16 @@ class Row:
         return self.deviation / self.standard_error
 
     def relative(self, value: float) -> float:
-        """A value in units of |theory|; NaN where that is 0 or not finite."""
-        return value / abs(self.theory) if self.theory != 0 and np.isfinite(self.theory) else np.nan
+        """A value in units of |theory|; NaN where that is not finite, or 0 (up to rounding beside the noise)."""
+        known = np.isfinite(self.theory) and abs(self.theory) > 1e-9 * self.standard_error
+        return value / abs(self.theory) if known else np.nan
 
     @property
     def imprecise(self) -> bool:
         """Whether the row is too noisy to say anything, or has no theory."""
         if not np.isfinite(self.theory):
             return True
-        return self.theory != 0 and self.relative(self.standard_error) > self.precision
+        return self.relative(self.standard_error) > self.precision
 
 
 @dataclasses.dataclass(frozen=True)

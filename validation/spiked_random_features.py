@@ -68,7 +68,7 @@ def simulate(
 
 def protocol(size: str) -> Protocol:
     """Features sampled as the theory has them, for which it is exact: everything is judged."""
-    settings = [*_after_a_step(), *_row_norms(), *_without_spike(), _jump()]
+    settings = [*_after_a_step(), *_row_norms(), *_without_spike(), _jump(), *_levels()]
     if size == "quick":
         quick = ("relu/relu 2, 1.5", "tanh/sin 2, 3", "softplus/tanh 1, 4", "relu/sin Gaussian rows",
                  "random features tanh/sin")
@@ -84,7 +84,8 @@ def protocol(size: str) -> Protocol:
         law_networks={50: 4000, 100: 2000, 200: 1000},
         remarks=(
             "Settings with two numbers have the spike strength, bulk variance and alignment that a step with this "
-            "alpha0, eta has in the limit; erf stands for erf(x/sqrt(2)).",
+            "alpha0, eta has in the limit; erf stands for erf(x/sqrt(2)).  Levels are those of the initial readout, in "
+            "equal parts.",
         ),
     )
 
@@ -133,3 +134,27 @@ def _jump() -> Setting:
     problem = SpikedRandomFeatures(activation="sign", target="tanh", spike_strength=2, bulk_variance=1.3, alignment=0.6,
                                    alpha=1.5, beta=0.7, lam=RIDGES, noise_var=0.1)
     return Setting(name="sign/tanh", problem=problem, judged=_OBSERVABLES)
+
+
+def _levels() -> list[Setting]:
+    """Two groups of neurons with different spikes."""
+    settings = []
+    for activation, target, levels, variances, strength, alignment, alpha, noise_var in (
+        ("relu", "tanh", (1.0, -1.0), (1.0, 1.0), 1.2, 0.7, 2.0, 0.05),
+        ("tanh", "sin", (0.5, 2.0), (1.0, 1.5), 1.0, 0.8, 1.5, 0.0),
+    ):
+        problem = SpikedRandomFeatures(
+            activation=activation, target=target, readout_levels=levels, readout_fractions=(0.5, 0.5),
+            bulk_variance=variances, spike_strength=strength, alignment=alignment, alpha=alpha, lam=RIDGES,
+            noise_var=noise_var,
+        )
+        settings.append(Setting(
+            name=f"{activation}/{target} levels {levels[0]:g}, {levels[1]:g}",
+            problem=problem,
+            judged=_OBSERVABLES,
+            wrong={"one level": SpikedRandomFeatures(
+                activation=activation, target=target, spike_strength=strength, alignment=alignment, alpha=alpha,
+                lam=RIDGES, noise_var=noise_var, bulk_variance=float(np.mean(variances)),
+            )},
+        ))
+    return settings
