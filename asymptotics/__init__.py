@@ -7,13 +7,14 @@ of parameters at once, and read the observables as arrays or as a labelled datas
 from .errors import AccuracyWarning, ParameterError
 from .gaussian import Nonlinearity, nonlinearity
 from .problem import Prediction, Problem, check, grid
-from .theories import THEORIES, GiantStep, SpikedRandomFeatures
+from .theories import THEORIES, ConcreteFeatures, GiantStep, SpikedRandomFeatures, gaussian_readout
 
 __version__ = "0.1.0"
 
 __all__ = [
     "THEORIES",
     "AccuracyWarning",
+    "ConcreteFeatures",
     "GiantStep",
     "Nonlinearity",
     "ParameterError",
@@ -21,6 +22,7 @@ __all__ = [
     "Problem",
     "SpikedRandomFeatures",
     "check",
+    "gaussian_readout",
     "grid",
     "nonlinearity",
 ]

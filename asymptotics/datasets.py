@@ -65,7 +65,10 @@ def to_dataset(prediction: Prediction) -> xr.Dataset:
         "version": __version__,
         "parameters": json.dumps(plain_parameters(problem)),
     }
-    return xr.Dataset(variables(prediction), coords=coordinates(problem), attrs=attributes)
+    arrays = variables(prediction)
+    used = {dim for along, *_ in arrays.values() for dim in along}
+    coords = {name: coord for name, coord in coordinates(problem).items() if used.issuperset(coord[0])}
+    return xr.Dataset(arrays, coords=coords, attrs=attributes)
 
 
 def variables(prediction: Prediction) -> dict[str, tuple]:
@@ -73,7 +76,7 @@ def variables(prediction: Prediction) -> dict[str, tuple]:
     dims = prediction.problem.dims
     arrays: dict[str, tuple] = {}
     for name, value in prediction.values.items():
-        declared = prediction.observables[name]
+        declared = prediction.problem.observables[name]
         attributes = {"long_name": declared.meaning, "symbol": declared.symbol, "units": declared.units}
         arrays[name] = (dims + declared.dims, value, attributes)
     arrays["converged"] = (dims, prediction.converged, {"long_name": "whether the cell converged", "units": "1"})
@@ -82,9 +85,9 @@ def variables(prediction: Prediction) -> dict[str, tuple]:
 
 
 def coordinates(problem: Problem) -> dict[str, tuple]:
-    """Labels of the axes and the parameters that vary, as (axes, values, attributes)."""
+    """Labels of all axes and the parameters that vary, as (axes, values, attributes)."""
     cells = problem.cells
-    arrays: dict[str, tuple] = {dim: ((dim,), label) for dim, label in cells.labels.items()}
+    arrays: dict[str, tuple] = {dim: ((dim,), label) for dim, label in {**cells.labels, **problem.axis_labels}.items()}
     for name, array in cells.arrays.items():
         along = cells.varying(name)
         if along and not (name in cells.dims and along != (name,)):

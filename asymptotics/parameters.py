@@ -141,6 +141,10 @@ class Observable:
         self.undefined = undefined
         self.name = ""
 
+    def along(self, *dims: str) -> Observable:
+        """The same observable with these trailing axes."""
+        return Observable(self.meaning, self.symbol, self.units, dims, self.undefined)
+
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 

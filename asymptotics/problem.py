@@ -98,23 +98,39 @@ class Problem:
         for name in given:
             if name not in cls.parameters:
                 raise ParameterError(name, _unknown(name, cls.parameters, f"parameter of {cls.slug}"))
-        for name, declared in cls.parameters.items():
+        declarations = cls.declarations(given)
+        for name, declared in declarations.items():
             if declared.required and name not in given:
                 raise ParameterError(name, f"is required ({declared.meaning})")
         # the order of the keywords is the order of the labelled axes
-        values = {name: cls.parameters[name].canonical(name, value) for name, value in given.items()}
-        for name, declared in cls.parameters.items():
+        values = {name: declarations[name].canonical(name, value) for name, value in given.items()}
+        for name, declared in declarations.items():
             if name not in values:
                 values[name] = declared.canonical(name, declared.default)
         cells = span({name: value for name, value in values.items()
-                      if cls.parameters[name].is_cell and value is not None})
-        trailing = {dim for declared in cls.prediction.observables.values() for dim in declared.dims}
-        for dim in cells.dims:
-            if dim in trailing or dim in cls.prediction.observables:
-                raise ParameterError(dim, f"is the name of an observable or of its axis in {cls.slug}; rename the axis")
+                      if declarations[name].is_cell and value is not None})
         vars(self).update(values)
         vars(self)["cells"] = cells
+        trailing = {dim for declared in self.observables.values() for dim in declared.dims}
+        for dim in cells.dims:
+            if dim in trailing or dim in self.observables:
+                raise ParameterError(dim, f"is the name of an observable or of its axis in {cls.slug}; rename the axis")
         self._validate()
+
+    @classmethod
+    def declarations(cls, given: Mapping[str, Any]) -> Mapping[str, Parameter]:
+        """`parameters`, for those given: a kind or a default may depend on the value of a fixed parameter."""
+        return cls.parameters
+
+    @property
+    def observables(self) -> Mapping[str, Observable]:
+        """What this problem can be asked for; trailing axes may depend on fixed parameters."""
+        return self.prediction.observables
+
+    @property
+    def axis_labels(self) -> Mapping[str, np.ndarray]:
+        """Coordinates along trailing axes of the observables."""
+        return {}
 
     def _validate(self) -> None:
         """Check relations between fixed parameters; raise `ParameterError`."""
@@ -214,7 +230,7 @@ class Problem:
         return self._predict(self._asked(observables), refinement=1)
 
     def _asked(self, observables: Iterable[str] | None) -> tuple[str, ...]:
-        known = self.prediction.observables
+        known = self.observables
         if observables is None:
             return tuple(known)
         if isinstance(observables, str):
@@ -233,7 +249,7 @@ class Problem:
         converged = _filled(solved.pop("converged"), shape)
         residual = _filled(solved.pop("residual"), shape)
         failed = converged.size - np.count_nonzero(converged)
-        values, known = {}, self.prediction.observables
+        values, known = {}, self.observables
         for name in observables:
             array = np.asarray(solved.pop(name), dtype=np.float64)  # given up here: large answers exist once
             full = _filled(array, shape + array.shape[array.ndim - len(known[name].dims):])
@@ -277,7 +293,7 @@ def check(problem: Problem | Prediction, cells: int = 64) -> dict[str, float]:
     size = problem.cells.size
     positions = np.unique(np.linspace(0, max(size - 1, 0), min(cells, size)).astype(np.int64))
     sample = problem.sample(positions)
-    names = tuple(problem.prediction.observables)
+    names = tuple(problem.observables)
     coarse, fine = (sample._predict(names, refinement) for refinement in (1, 2))
     changes = {}
     for name in names:

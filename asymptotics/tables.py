@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Table = dict[str, list]
 
+_LONGEST_LIST = 64
+
 
 def from_prediction(prediction: Prediction) -> Table:
     """Columns: the parameters that vary, the observables, `converged`, `residual` (xarray is not needed for it)."""
@@ -77,8 +79,9 @@ def render(table: Table, width: int | None = None, rows: int | None = None) -> s
 
 
 def _header(theory: str, version: str, parameters: Mapping[str, Any], columns: Iterable[Any]) -> dict[str, str]:
-    # what varies is in the columns
-    fixed = {name: value for name, value in parameters.items() if name not in set(columns)}
+    # what varies is in the columns, and a spectrum has no place in a comment
+    fixed = {name: f"{len(value)} numbers" if isinstance(value, list) and len(value) > _LONGEST_LIST else value
+             for name, value in parameters.items() if name not in set(columns)}
     return {"theory": theory, "version": version, "parameters": json.dumps(fixed)}
 
 
@@ -93,12 +96,18 @@ def _flat(dims: Sequence[str], shape: Sequence[int], coords: Mapping[str, Any], 
         trailing = [dim for dim in along if dim not in dims]
         order = [along.index(dim) for dim in (*trailing, *(dim for dim in along if dim in dims))]
         values = np.transpose(values, order)
+        labels = [_labels(coords.get(dim), length) for dim, length in zip(trailing, values.shape, strict=False)]
         for index in np.ndindex(values.shape[:len(trailing)]):
-            labels = [str(coords[dim][1][i]) if dim in coords else str(i)
-                      for dim, i in zip(trailing, index, strict=True)]
-            heading = name + (f"[{','.join(labels)}]" if labels else "")
+            chosen = [label[i] for label, i in zip(labels, index, strict=True)]
+            heading = name + (f"[{','.join(chosen)}]" if chosen else "")
             table[heading] = column(dims, shape, [dim for dim in along if dim in dims], values[index])
     return table
+
+
+def _labels(coordinate: Any, length: int) -> list[str]:
+    """Names of the positions along a trailing axis: its coordinates, if they differ."""
+    labels = [str(label) for label in coordinate[1]] if coordinate is not None else []
+    return labels if len(set(labels)) == length else [str(i) for i in range(length)]
 
 
 def column(dims: Sequence[Hashable], shape: Sequence[int], along: Sequence[Hashable], values: Any) -> list:

@@ -405,3 +405,43 @@ def test_drawing_changes_no_global_state() -> None:
     assert dict(matplotlib.rcParams) == before
     code = "import asymptotics.plots, sys; print('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+# ---- components
+
+
+def components(**sizes: int) -> xr.Dataset:
+    dims, shape = (*sizes, "degree"), (*sizes.values(), 4)
+    values = np.arange(np.prod(shape), dtype=float).reshape(shape)
+    return xr.Dataset({"target_spike": (dims, values, {"long_name": "target"}),
+                       "network_spike": (dims, -0.5 * values, {"long_name": "network"}), "other": ((), 1.0)},
+                      coords={"degree": ("degree", np.arange(4), {"long_name": "Hermite degree", "symbol": "k"})})
+
+
+def test_components_are_bars_side_by_side() -> None:
+    ax = plots.component_bars(components(alpha=1))
+    target, network = ax.containers
+    for bars, heights, shift in ((target, np.arange(4.0), -0.2), (network, -0.5 * np.arange(4.0), 0.2)):
+        assert [bar.get_height() for bar in bars] == list(heights)
+        np.testing.assert_allclose([bar.get_x() + 0.5 * bar.get_width() for bar in bars], np.arange(4) + shift)
+    assert target[0].get_facecolor() != network[0].get_facecolor()
+    assert list(legend(ax)) == ["target", "network"]
+    assert ax.get_xlabel() == "Hermite degree ($k$)"
+    (alone,) = plots.component_bars(components(), "network_spike").containers
+    assert alone[0].get_width() == pytest.approx(0.8)
+
+
+def test_components_are_those_of_one_cell() -> None:
+    with pytest.raises(ParameterError, match="alpha: is a second axis"):
+        plots.component_bars(components(alpha=2))
+    with pytest.raises(ParameterError, match="observables: 'other' has no axis 'degree'"):
+        plots.component_bars(components(), ["target_spike", "other"])
+    with pytest.raises(ParameterError, match="observables: 'network' is not in the dataset"):
+        plots.component_bars(components(), "network")
+
+
+def test_learned_components_can_be_drawn() -> None:
+    problem = asy.GiantStep(activation="tanh", target="sin", alpha0=20, eta=3, alpha=3, lam=0.1, model="isotropic")
+    ax = plots.component_bars(problem.learned_components(5))
+    assert list(legend(ax)) == ["target along the spike", "mean prediction along the spike"]
+    ax.figure.canvas.draw()

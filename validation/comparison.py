@@ -156,7 +156,7 @@ def setting_of(problem: Problem) -> str:
 
 def _varying(prediction: Prediction) -> dict[str, list]:
     """Columns of the parameters that vary, one entry per cell."""
-    answers = {*prediction.observables, "converged", "residual"}
+    answers = {*prediction.problem.observables, "converged", "residual"}
     return {name: column for name, column in from_prediction(prediction).items()
             if name.partition("[")[0] not in answers}
 
@@ -186,7 +186,7 @@ def _by_size(samples: Any) -> dict[int, Mapping[str, Any]]:
 
 
 def _names(problem: Problem, by_size: Mapping[int, Mapping[str, Any]], observables: Iterable[str] | None) -> list[str]:
-    known = problem.prediction.observables
+    known = problem.observables
     given = [name for name in next(iter(by_size.values())) if all(name in part for part in by_size.values())]
     shown = ", ".join(map(str, given)) or "none"
     if observables is None:

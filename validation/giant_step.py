@@ -12,7 +12,7 @@ from asymptotics import GiantStep, Problem
 
 from . import networks
 from .protocols import Protocol, Setting
-from .readout import ERRORS, ORDER_PARAMETERS, RIDGES, fit, order_parameters, plan, shaped, whole
+from .readout import ERRORS, ORDER_PARAMETERS, RIDGES, blocks, by_neuron, fit, order_parameters, plan, shaped, whole
 
 SPIKE = ("spike_strength", "bulk_variance", "alignment")
 
@@ -61,7 +61,7 @@ def simulate(problem: GiantStep, sizes: Mapping[str, int], seed: int | np.random
     -------
     dict of str to float or ndarray
         test_error, generalization_error, train_error, ridge_objective, m, th, psi, q1, q2, and spike_strength,
-        bulk_variance, alignment of the trained weights, in the shape of the cells.
+        bulk_variance, alignment of the trained weights, in the shape of the cells and the axes of the readout levels.
 
     Raises
     ------
@@ -72,31 +72,37 @@ def simulate(problem: GiantStep, sizes: Mapping[str, int], seed: int | np.random
     cell, d, p = network.cell, network.d, network.p
     weights_rng, step_rng, data_rng, test_rng = networks.generators(seed, 4)
 
+    parts = blocks(problem, p)
+    levels = by_neuron(problem.readout_levels, parts)
+    form = levels[:, None] if len(parts) > 1 else np.ones((p, 1))  # of the spike: its strength contains a single level
+
     direction = networks.unit_vector(d, weights_rng)
     weights = networks.sphere_rows(p, d, weights_rng)
     # without a step there is no spike, and any direction orthogonal to the target's stands for it
     spike, strength, alignment = networks.unit_vector(d, weights_rng, orthogonal_to=direction), 0.0, 0.0
-    if cell["alpha0"] > 0 and cell["eta"] > 0:
+    if cell["alpha0"] > 0 and cell["eta"] > 0 and np.any(levels != 0):
         n0 = whole(cell["alpha0"] * d)
         noise_var_step = cell.get("noise_var_step", cell["noise_var"])
         X, y = networks.single_index_data(n0, direction, problem.target, noise_var_step, step_rng)
-        readout = np.full(p, 1 / math.sqrt(p))
+        readout = levels / math.sqrt(p)
         gradient = (y - networks.network(weights, readout, problem.activation, X)) @ X
         weights = networks.gradient_step(weights, readout, problem.activation, X, y, cell["eta"])
         spike = gradient / np.linalg.norm(gradient)
-        strength, alignment = float(np.mean(weights @ spike)), float(spike @ direction)
-    bulk = weights - strength * spike
+        strength = float(np.mean(form[:, 0] * (weights @ spike)) / np.mean(form**2))
+        alignment = float(spike @ direction)
+    bulk = weights - strength * form * spike
     rest = direction - alignment * spike
     rest /= np.linalg.norm(rest)
 
     X, y = networks.single_index_data(network.n, direction, problem.target, cell["noise_var"], data_rng)
     readouts, errors = fit(problem, network, weights, direction, X, y, test_rng)
+    variances = np.array([np.mean(np.sum(bulk[part] ** 2, axis=1)) for part in parts])
     measured = {
         "spike_strength": strength,
-        "bulk_variance": float(np.mean(np.sum(bulk**2, axis=1))),
+        "bulk_variance": variances if len(parts) > 1 else variances[0],
         "alignment": alignment,
     }
-    return shaped(problem, errors | order_parameters(readouts, bulk, spike, rest) | measured)
+    return shaped(problem, errors | order_parameters(readouts, bulk, spike, rest, parts) | measured)
 
 
 def wrong_spikes(problem: GiantStep) -> dict[str, dict[str, float]]:

@@ -55,23 +55,23 @@ def sphere_rows(p: int, d: int, rng: np.random.Generator) -> Array:
 
 def spiked_weights(
     p: int,
-    spike_strength: float,
+    spike_strength: float | Array,
     direction: Array,
-    bulk_variance: float,
+    bulk_variance: float | Array,
     rng: np.random.Generator,
     row_norm_variance: float = 0.0,
 ) -> Array:
-    """Weights r 1 v^T + bulk of spiked random features.
+    """Weights r 1 v^T + bulk of spiked random features, r and the variance of the bulk of every unit if (p,) arrays.
 
     Parameters
     ----------
     p : int
         Hidden units.
-    spike_strength : float
+    spike_strength : float or ndarray, shape (p,)
         r.
     direction : ndarray
         The unit vector v.
-    bulk_variance : float
+    bulk_variance : float or ndarray, shape (p,)
         Mean squared norm c of the rows of the bulk, whose directions are uniform.
     rng : numpy.random.Generator
     row_norm_variance : float
@@ -82,11 +82,12 @@ def spiked_weights(
     -------
     ndarray, shape (p, d)
     """
-    bulk = math.sqrt(bulk_variance) * sphere_rows(p, direction.size, rng)
+    strength, variance = (np.reshape(value, (-1, 1)) for value in (spike_strength, bulk_variance))
+    bulk = np.sqrt(variance) * sphere_rows(p, direction.size, rng)
     if row_norm_variance > 0:
-        freedom = 2 * bulk_variance**2 * p / row_norm_variance
+        freedom = 2 * variance**2 * p / row_norm_variance
         bulk *= np.sqrt(rng.chisquare(freedom, (p, 1)) / freedom)
-    return bulk + spike_strength * direction
+    return bulk + strength * direction
 
 
 def single_index_data(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,6 +77,27 @@ def plan(problem: GiantStep | SpikedRandomFeatures, sizes: Mapping[str, int]) ->
     return Plan(cell, lam, d, whole(cell["beta"] * d), whole(cell["alpha"] * d), int(sizes.get("test", TEST_POINTS)))
 
 
+def blocks(problem: GiantStep | SpikedRandomFeatures, p: int) -> list[slice]:
+    """The hidden units of every readout level: contiguous, in the order of the levels, their numbers rounded.
+
+    Raises
+    ------
+    ParameterError
+        If a level would have none.
+    """
+    ends = np.rint(p * np.cumsum(problem.readout_fractions) / np.sum(problem.readout_fractions)).astype(int)
+    starts = np.concatenate([[0], ends[:-1]])
+    if np.any(ends <= starts):
+        raise ParameterError("readout_fractions", f"must leave every level a neuron, they do not with {p} neurons")
+    return [slice(int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
+
+
+def by_neuron(values: Any, parts: Sequence[slice]) -> Array:
+    """Values of all hidden units from one value, or one for every readout level."""
+    each = np.broadcast_to(np.asarray(values, dtype=np.float64), (len(parts),))
+    return np.repeat(each, [part.stop - part.start for part in parts])
+
+
 def whole(size: float) -> int:
     """The nearest whole number, at least 1."""
     return max(1, round(size))
@@ -125,7 +146,9 @@ def fit(
     }
 
 
-def order_parameters(readouts: Array, bulk: Array, spike: Array, rest: Array) -> dict[str, Array]:
+def order_parameters(
+    readouts: Array, bulk: Array, spike: Array, rest: Array, parts: Sequence[slice] = (slice(None),)
+) -> dict[str, Array]:
     """Overlaps of readouts w with the bulk W_b of the weights.
 
     Parameters
@@ -136,28 +159,37 @@ def order_parameters(readouts: Array, bulk: Array, spike: Array, rest: Array) ->
         W_b, the weights without their spike.
     spike, rest : ndarray, shape (d,)
         Orthogonal unit vectors v and zeta: the spike, and the target direction without its component along it.
+    parts : sequence of slice
+        The hidden units of every readout level.
 
     Returns
     -------
     dict of str to ndarray
         m = sum w_i/sqrt(p), th = w W_b v/sqrt(p), psi = w W_b zeta/sqrt(p), q1 = |(I - v v^T) W_b^T w|^2/p and
-        q2 = |w|^2/p.
+        q2 = |w|^2/p; with several levels the contributions of their units, along a last axis (q1: two).
     """
     p = readouts.shape[-1]
-    seen = readouts @ bulk / math.sqrt(p)
+    seen = np.stack([readouts[..., part] @ bulk[part] for part in parts], axis=-2) / math.sqrt(p)
     along_spike = seen @ spike
     across = seen - along_spike[..., None] * spike
-    return {
-        "m": np.sum(readouts, axis=-1) / math.sqrt(p),
+    measured = {
+        "m": np.stack([np.sum(readouts[..., part], axis=-1) for part in parts], axis=-1) / math.sqrt(p),
         "th": along_spike,
         "psi": seen @ rest,
-        "q1": np.sum(across**2, axis=-1),
-        "q2": np.sum(readouts**2, axis=-1) / p,
+        "q1": across @ np.swapaxes(across, -1, -2),
+        "q2": np.stack([np.sum(readouts[..., part] ** 2, axis=-1) for part in parts], axis=-1) / p,
     }
+    if len(parts) > 1:
+        return measured
+    return {name: value[..., 0, 0] if name == "q1" else value[..., 0] for name, value in measured.items()}
 
 
 def shaped(problem: GiantStep | SpikedRandomFeatures, measured: Mapping[str, Any]) -> dict[str, Any]:
-    """Measured values in the shape of the cells; floats if there are no axes."""
-    full = {name: np.array(np.broadcast_to(np.reshape(value, problem.shape) if np.ndim(value) else value,
-                                           problem.shape)) for name, value in measured.items()}
+    """Measured values, of all cells or of each, in the shape of the cells and trailing axes; floats without axes."""
+    full = {}
+    for name, value in measured.items():
+        array = np.asarray(value)
+        own = len(problem.observables[name].dims)
+        shape = problem.shape + array.shape[array.ndim - own:]
+        full[name] = np.array(np.reshape(array, shape) if array.ndim > own else np.broadcast_to(array, shape))
     return {name: array if array.ndim else float(array) for name, array in full.items()}

@@ -13,7 +13,7 @@ from asymptotics import SpikedRandomFeatures
 from . import networks
 from .giant_step import SPIKE, TRAINED, wrong_spikes
 from .protocols import Protocol, Setting
-from .readout import ERRORS, ORDER_PARAMETERS, RIDGES, fit, order_parameters, plan, shaped
+from .readout import ERRORS, ORDER_PARAMETERS, RIDGES, blocks, by_neuron, fit, order_parameters, plan, shaped
 
 _OBSERVABLES = ERRORS + ORDER_PARAMETERS
 
@@ -36,7 +36,7 @@ def simulate(
     -------
     dict of str to float or ndarray
         test_error, generalization_error, train_error, ridge_objective, m, th, psi, q1, q2, chi, in the shape of the
-        cells.
+        cells and the axes of the readout levels.
 
     Raises
     ------
@@ -45,6 +45,9 @@ def simulate(
     """
     network = plan(problem, sizes)
     cell = network.cell
+    parts = blocks(problem, network.p)
+    strengths = cell["spike_strength"] * by_neuron(problem.readout_levels, parts)
+    variances = by_neuron(cell.get("bulk_variance", problem.bulk_variance), parts)
     weights_rng, data_rng, test_rng = networks.generators(seed, 3)
 
     spike = networks.unit_vector(network.d, weights_rng)
@@ -52,15 +55,15 @@ def simulate(
     alignment = cell["alignment"]
     direction = alignment * spike + math.sqrt(1 - alignment**2) * rest
     weights = networks.spiked_weights(
-        network.p, cell["spike_strength"], spike, cell["bulk_variance"], weights_rng, cell["row_norm_variance"]
+        network.p, strengths, spike, variances, weights_rng, cell["row_norm_variance"]
     )
 
     X, y = networks.single_index_data(network.n, direction, problem.target, cell["noise_var"], data_rng)
     readouts, errors = fit(problem, network, weights, direction, X, y, test_rng)
-    bulk = weights - cell["spike_strength"] * spike
-    excess_norms = np.sum(bulk**2, axis=1) - cell["bulk_variance"]
+    bulk = weights - strengths[:, None] * spike
+    excess_norms = np.sum(bulk**2, axis=1) - variances
     chi = readouts @ excess_norms / math.sqrt(network.p)
-    return shaped(problem, errors | order_parameters(readouts, bulk, spike, rest) | {"chi": chi})
+    return shaped(problem, errors | order_parameters(readouts, bulk, spike, rest, parts) | {"chi": chi})
 
 
 def protocol(size: str) -> Protocol:

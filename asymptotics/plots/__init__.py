@@ -1,8 +1,9 @@
 """Figures from labelled datasets, fit for a paper."""
 
+from .bars import component_bars
 from .curves import error_decomposition, learning_curves
 from .figures import check_figure, draw
 from .maps import heat_map
 from .style import save
 
-__all__ = ["check_figure", "draw", "error_decomposition", "heat_map", "learning_curves", "save"]
+__all__ = ["check_figure", "component_bars", "draw", "error_decomposition", "heat_map", "learning_curves", "save"]

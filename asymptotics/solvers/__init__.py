@@ -1,7 +1,7 @@
 """Batched solvers: damped Newton, bracketed roots, scalar minimisation, small linear systems, tiles."""
 
 from .linear import back_substitution, cholesky, solve_2x2, solve_spd, triangular_rows
-from .minimise import Minima, minimise_scalar
+from .minimise import Minima, minimise_scalar, minimise_shared
 from .newton import NewtonResult, newton
 from .roots import RootResult, increasing_root
 from .tiles import Tile, tiles
@@ -15,6 +15,7 @@ __all__ = [
     "cholesky",
     "increasing_root",
     "minimise_scalar",
+    "minimise_shared",
     "newton",
     "solve_2x2",
     "solve_spd",

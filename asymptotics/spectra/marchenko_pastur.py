@@ -83,6 +83,10 @@ class RowCovariance(Protocol):
     def directions(self) -> int:
         """2 (spike, rest of the target), or 3 (and the row norms)."""
 
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """(T,) whether the curves are accurate."""
+
     def spectrum(self, x: Array) -> SpectralCurve:
         """The curve t(x)."""
 
@@ -107,6 +111,11 @@ class Isotropic(NamedTuple):
     def directions(self) -> int:
         """Spike and rest of the target."""
         return 2
+
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        """A closed form."""
+        return np.ones(self.c.shape, dtype=bool)
 
     def spectrum(self, x: Array) -> SpectralCurve:
         """The curve t(x)."""

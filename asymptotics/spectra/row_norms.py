@@ -152,9 +152,10 @@ def without_norms(curve: StepCurve) -> NormedStepCurve:
     return NormedStepCurve(curve, np.zeros((1, 6, curve.mean.size)), np.zeros(curve.mean.size))
 
 
-def stack_normed(curves: list[NormedStepCurve]) -> NormedStepCurve:
-    """All tables of several curves, in order."""
+def stack_normed(curves: list[NormedStepCurve], table: NDArray[np.intp]) -> NormedStepCurve:
+    """Tables of several curves, as many and in the order that `table` says."""
     order = max(len(curve._coefficients) for curve in curves)
     padded = [np.pad(curve._coefficients, ((0, order - len(curve._coefficients)), (0, 0), (0, 0))) for curve in curves]
     tails = np.concatenate([curve._tail for curve in curves])
-    return NormedStepCurve(StepCurve.stack([curve.curve for curve in curves]), np.concatenate(padded, axis=2), tails)
+    joined = StepCurve.stack([curve.curve for curve in curves])
+    return NormedStepCurve(joined, np.concatenate(padded, axis=2), tails).rows(table)

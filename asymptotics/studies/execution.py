@@ -131,6 +131,7 @@ def _concatenated(xr: Any, parts: list, problem: Problem, name: str, values: Seq
     labels = xr.DataArray([label(value) for value in values], dims=name, name=name,
                           attrs=parameter_attributes(problem, name))
     step = len(values)
+    parts = _without_differing_labels(parts)
     try:
         return [
             xr.concat(parts[start:start + step], labels, data_vars="all", coords="different", compat="equals",
@@ -139,6 +140,13 @@ def _concatenated(xr: Any, parts: list, problem: Problem, name: str, values: Seq
         ]
     except ValueError as error:
         raise ParameterError(f"axes.{name}", f"gives results that do not fit together ({error})") from None
+
+
+def _without_differing_labels(parts: list) -> list:
+    """Datasets without the coordinates of trailing axes that not all of them share."""
+    own = [name for name in parts[0].dims if name in parts[0].coords and name not in parts[0]["converged"].dims]
+    differ = [name for name in own if not all(parts[0][name].equals(part[name]) for part in parts)]
+    return [part.drop_vars(differ) for part in parts]
 
 
 def _progress(problems: Sequence[Problem]) -> Iterable[Problem]:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import ParameterError
+from ..errors import AccuracyWarning, ParameterError
 from ..files import reason
+from ..parameters import Observable
 from ..problem import Problem, nearest
 from ..theories import THEORIES
 from .sections import Section, is_number, shown
-from .study import Axes, Output, Simulation, Study
+from .study import CHOSEN, Axes, Output, Simulation, Study
 
 _LARGEST_AXIS = 10**7
 
@@ -55,9 +57,9 @@ def parse(document: Mapping[str, Any], name: str = "study") -> Study:
     study = Study(name, theory, parameters, axes, top.strings("optimal"))
     _check_parameters(study)
     _check_optimal(study)
-    output = _output(study, Section("output", top.section("output"), _names(Output)))
+    problems = _build(study, axes, "axes")
+    output = _output(study, problems[0].observables, Section("output", top.section("output"), _names(Output)))
     study = dataclasses.replace(study, output=output)
-    _build(study, axes, "axes")
     if "simulation" in top.table:
         section = Section("simulation", top.section("simulation"), _names(Simulation))
         study = dataclasses.replace(study, simulation=_simulation(study, section))
@@ -115,36 +117,42 @@ def _range(section: Section) -> np.ndarray:
 
 
 def _check_parameters(study: Study) -> None:
+    try:
+        declarations = study.theory.declarations(study.parameters)
+    except ParameterError as error:
+        raise ParameterError(f"parameters.{error.name}", error.reason) from None
     for name, value in study.parameters.items():
         if name in study.axes:
             raise ParameterError(f"axes.{name}", "is given in [parameters] as well")
-        if isinstance(value, list) and study.theory.parameters[name].is_cell:
+        if isinstance(value, list) and declarations[name].is_cell:
             raise ParameterError(f"parameters.{name}", f"must be one value (a list makes an axis), got {shown(value)}")
 
 
 def _check_optimal(study: Study) -> None:
-    known = [name.removeprefix("optimal_") for name in dir(study.theory) if name.startswith("optimal_")]
-    for name, chosen in zip(study.optimal, study.chosen, strict=True):
+    known = [name for name in CHOSEN if hasattr(study.theory, f"optimal_{name}")]
+    for name in study.optimal:
         if name not in known:
             hint = nearest(name, known) or f": it has {', '.join(known) or 'none'}"
             raise ParameterError("optimal", f"{study.theory.slug} has no optimal {name!r}{hint}")
-        if chosen in study.axes:
-            raise ParameterError(f"axes.{chosen}", f"is chosen by optimal = {name!r} and cannot be an axis")
+        for chosen in CHOSEN[name]:
+            if chosen in study.axes:
+                raise ParameterError(f"axes.{chosen}", f"is chosen by optimal = {name!r} and cannot be an axis")
 
 
-def _build(study: Study, axes: Axes, section: str) -> None:
-    """Build the problems, and say which key of the file is at fault if they cannot be."""
+def _build(study: Study, axes: Axes, section: str) -> list[Problem]:
+    """The problems; says which key of the file is at fault if they cannot be built."""
     try:
-        study.problems(axes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AccuracyWarning)  # they come again when the study runs
+            return study.problems(axes)
     except ParameterError as error:
         base = error.name.partition("[")[0]
         raise ParameterError(f"{section if base in axes else 'parameters'}.{error.name}", error.reason) from None
 
 
-def _output(study: Study, section: Section) -> Output:
+def _output(study: Study, known: Mapping[str, Observable], section: Section) -> Output:
     observables = section.strings("observables") or None
     for name in observables or ():
-        known = study.theory.prediction.observables
         if name not in known:
             hint = nearest(name, known) or f" ({', '.join(known)})"
             raise ParameterError("output.observables", f"{name!r} is not a known observable{hint}")
@@ -161,7 +169,7 @@ def _output(study: Study, section: Section) -> Output:
         lengths = {name: len(values) for name, values in study.axes.items()}
         numeric = [name for name in study.axes if name not in study.fixed_axes]
         kind = check_figure(lengths, numeric, output.plot_kind, output.x, "output.")
-        scalar = {name for name, declared in study.theory.prediction.observables.items() if not declared.dims}
+        scalar = {name for name, declared in known.items() if not declared.dims}
         if not scalar & set(observables or (COMPONENTS if kind == "decomposition" else scalar)):
             raise ParameterError("output.observables", "must name an observable to plot that has no axes of its own")
         output = dataclasses.replace(output, plot_kind=kind)

@@ -10,8 +10,8 @@ from typing import Any
 
 from ..problem import Problem, grid
 
-# the parameter that the method `optimal_<name>` of a problem chooses, where it is not called <name>
-_CHOSEN = {"ridge": "lam"}
+# the parameters that the method `optimal_<name>` of a problem chooses
+CHOSEN = {"ridge": ("lam",), "step": ("eta", "lam")}
 
 Axes = Mapping[str, Sequence[Any]]
 
@@ -58,7 +58,7 @@ class Study:
     @property
     def chosen(self) -> tuple[str, ...]:
         """Parameters that are replaced by their optimum."""
-        return tuple(_CHOSEN.get(name, name) for name in self.optimal)
+        return tuple(dict.fromkeys(chosen for name in self.optimal for chosen in CHOSEN.get(name, ())))
 
     def problems(self, axes: Axes | None = None) -> list[Problem]:
         """One problem for every combination of values of the fixed axes, the last axis fastest; nothing is optimised.

@@ -191,3 +191,12 @@ class TestOptimalRidge:
         with pytest.warns(AccuracyWarning, match="best ridge is infinite"):
             best = problem.optimal_ridge()
         assert best.solve().test_error == pytest.approx(1.1, rel=1e-8)
+
+
+def test_a_covariance_that_is_not_resolved_is_not_converged():
+    """Its spectrum spans too many decades for the tables: no plausible number, one warning; the other cells stand."""
+    problem = GiantStep(activation="relu", target="erf", alpha0=0.5, eta=[3.0, 1e7], alpha=2, lam=1.0)
+    with pytest.warns(asy.AccuracyWarning, match="1 of 2 cells did not converge"):
+        prediction = problem.solve(["test_error"])
+    assert prediction.converged.tolist() == [True, False]
+    assert np.isfinite(prediction.test_error[0]) and np.isnan(prediction.test_error[1])

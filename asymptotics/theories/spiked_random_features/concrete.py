@@ -55,7 +55,7 @@ class ConcreteFeatures(_RidgeReadout):
 
     slug: ClassVar[str] = "concrete-features"
     title: ClassVar[str] = "Ridge on the features of given weights"
-    source: ClassVar[str] = "arXiv:2402.04980; docs/theories/giant_step.md, section 13"
+    source: ClassVar[str] = "arXiv:2402.04980; docs/theories/giant_step.md, section 14"
     prediction: ClassVar[type[ReadoutPrediction]] = SpikedRandomFeaturesPrediction
 
     eigenvalues: Any = parameter("eigenvalues of W_p W_p^T", symbol="D", kind="vector", low=0)
@@ -95,13 +95,17 @@ class ConcreteFeatures(_RidgeReadout):
     def _bulk(self) -> Bulk:
         return bulk_of(self.eigenvalues, self.spike_overlaps, self.norm_overlaps, self.target_overlaps)
 
+    def _spikes(self) -> tuple[tuple[int, ...], SpikeParameters]:
+        strength, alignment = (self.cells.arrays[name].reshape(1) for name in ("spike_strength", "alignment"))
+        spike = SpikeParameters(strength * 1.0, np.array([self._bulk.variance]), alignment * 1.0)
+        return (1,) * len(self.shape), spike
+
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         arrays = {name: np.broadcast_to(array, self.shape).reshape(-1).astype(np.float64)
                   for name, array in self.cells.arrays.items()}
         bulk, load = self._bulk, arrays["alpha"] / arrays["beta"]
         cells = Readouts(load, arrays["lam"], arrays["noise_var"], arrays.get("n_finite", load * bulk.units))
-        strength, alignment = (self.cells.arrays[name].reshape(1) for name in ("spike_strength", "alignment"))
-        spike = SpikeParameters(strength * 1.0, np.array([bulk.variance]), alignment * 1.0)
+        _, spike = self._spikes()
 
         def solve(cells: Readouts) -> dict[str, Any]:
             return solve_readouts(self.activation, self.target, spike, bulk, cells, refinement)
@@ -282,7 +286,7 @@ def needed_class(activation: Nonlinearity, tables: Tables, bulk: Bulk, points: A
 
 
 def evaluate(tables: Tables, bulk: Bulk, cells: Readouts, points: Array, work: Workspace) -> dict[str, Any]:
-    """Everything that is linear given (V1, V2), for C cells; eqs. (13.9)-(13.15)."""
+    """Everything that is linear given (V1, V2), for C cells; eqs. (W9)-(W15)."""
     w, v2 = np.exp(points)
     curve, resolvent = curve_at(bulk, w, work)
     resolvent *= (v2 / curve.inverse_scale)[:, None]

@@ -1,4 +1,4 @@
-"""The self-consistent equations of the readout of one concrete W; section 13 of docs/theories/giant_step.md.
+"""The self-consistent equations of the readout of one concrete W; section 14 of docs/theories/giant_step.md.
 
 The spectrum of the bulk takes the place of its limit.  Only the samples per hidden unit n/p = alpha/beta, called `load`
 here, and the ridge enter, so all equations are those of the limit divided by beta.  Shapes: C cells, p hidden units, K
@@ -53,7 +53,7 @@ class Bulk(NamedTuple):
 
 
 def bulk_of(eigenvalues: Array, spike_overlaps: Array, norm_overlaps: Array | None, target_overlaps: Array) -> Bulk:
-    """The bulk with eigenvalues D and the overlaps a, delta, b; eq. (13.2)."""
+    """The bulk with eigenvalues D and the overlaps a, delta, b; eq. (W2)."""
     c = float(np.mean(eigenvalues))
     scaled = eigenvalues / c
     columns = np.stack([np.ones_like(scaled), scaled, scaled**2, (scaled - 1) ** 2], axis=-1) / scaled.size
@@ -64,7 +64,7 @@ def bulk_of(eigenvalues: Array, spike_overlaps: Array, norm_overlaps: Array | No
 
 
 class Curve(NamedTuple):
-    """Means over the spectrum at w = z/V1h, each of which keeps its relative accuracy; eqs. (13.4), (13.6).
+    """Means over the spectrum at w = z/V1h, each of which keeps its relative accuracy; eqs. (W4), (W6).
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ class Averages(NamedTuple):
 
 
 def bulk_start(mean_squares: Array, c: float, load: Array, lam: Array) -> Array:
-    """(log w/c, log V2), (2, C), that scale as the solution does; eq. (13.8)."""
+    """(log w/c, log V2), (2, C), that scale as the solution does; eq. (W8)."""
     power = mean_squares[1] + c * mean_squares[0]
     v2 = 1 / (lam + power)
     share = load / (1 + v2 * power)
@@ -134,7 +134,7 @@ def bulk_start(mean_squares: Array, c: float, load: Array, lam: Array) -> Array:
 def bulk_equations(
     averages: Averages, curve: Curve, v2: Array, load: Array, lam: Array
 ) -> tuple[Array, Array, Array]:
-    """Equations (2, C), Newton matrix (2, 2, C) and gradient (2, C) in (log w, log V2); eqs. (13.5) and (13.7).
+    """Equations (2, C), Newton matrix (2, 2, C) and gradient (2, C) in (log w, log V2); eqs. (W5) and (W7).
 
     h1 = load V1 E[mu1^2 o]/filled - 1,    g2 = load V2 E[mu2^2 o] - unfilled + lam V2.
 
@@ -158,7 +158,7 @@ def bulk_equations(
 
 
 class Hessian(NamedTuple):
-    """Hessian [[a + y, -y], [-y, b + y]] in (log V1, log V2), y = cross + 1/flexibility; eq. (13.13)."""
+    """Hessian [[a + y, -y], [-y, b + y]] in (log V1, log V2), y = cross + 1/flexibility; eq. (W13)."""
 
     a: Array
     b: Array
@@ -220,7 +220,7 @@ def mean_readout(
     load: Array,
     samples: Array,
 ) -> Signal:
-    """Overlaps p = (m, th[, chi]) of the mean readout, Gamma hat, hat = load E[o f (h - fbar)]; eqs. (13.9)-(13.12).
+    """Overlaps p = (m, th[, chi]) of the mean readout, Gamma hat, hat = load E[o f (h - fbar)]; eqs. (W9)-(W12).
 
     In an orthonormal basis e, with functions f = R^T e, the dual vector s = E[o e (h - fbar)] solves
 

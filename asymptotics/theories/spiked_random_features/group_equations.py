@@ -1,4 +1,4 @@
-"""The self-consistent equations for several readout levels; section 12 of docs/theories/giant_step.md.
+"""The self-consistent equations for several readout levels; section 13 of docs/theories/giant_step.md.
 
 Groups g = 1..G of neurons with resolvent diagonals rho_g and a symmetric G x G matrix Q = L L^T.  Slopes are expressed
 in an orthonormal basis, mu1g = sum_i R_ig e_i; with N = R L, mu1^T Q mu1 = |N^T e|^2.  Symmetric matrices and the

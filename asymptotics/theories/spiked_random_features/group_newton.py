@@ -31,7 +31,7 @@ class GroupNewtonResult(NamedTuple):
 def group_newton(
     evaluate: Callable[[GroupPoint, Index], GroupEquations], start: GroupPoint, axis: int
 ) -> GroupNewtonResult:
-    """Minimum of a geodesically convex potential for T x C cells; section 12 of docs/theories/giant_step.md.
+    """Minimum of a geodesically convex potential for T x C cells; section 13 of docs/theories/giant_step.md.
 
     The line search looks at the slope of the potential along the geodesic, which in the moving frame is
     gradient . step: a step is halved while its slope is positive and above 0.9 of the initial one, an overshoot.

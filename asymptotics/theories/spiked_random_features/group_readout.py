@@ -1,4 +1,4 @@
-"""What is linear given (Q, rho), for several readout levels: signal and second moments; section 12 of
+"""What is linear given (Q, rho), for several readout levels: signal and second moments; section 13 of
 docs/theories/giant_step.md.  Shapes as in `group_equations`.
 """
 

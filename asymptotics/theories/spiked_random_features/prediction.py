@@ -67,7 +67,7 @@ class ReadoutPrediction(Prediction):
     chi: Any = observable("overlap of readout and row-norm fluctuations", symbol=r"\chi", undefined=_UNRESOLVED)
     n_crossover: Any = observable(
         "sample size above which the mean direction is learned at no cost, 1/(V2 E[mu0^2/(1 + V)])",
-        symbol=r"n_\times", undefined="inf without mean activation (odd activation and no spike)",
+        symbol=r"n_\times", undefined="inf without mean activation (odd activation and no spike); " + _UNRESOLVED,
     )
 
 
@@ -78,7 +78,9 @@ class SpikedRandomFeaturesPrediction(ReadoutPrediction):
 class GiantStepPrediction(ReadoutPrediction):
     """Answer of `GiantStep`."""
 
-    spike_strength: Any = observable("size of the rank-one update per neuron", symbol="r")
+    spike_strength: Any = observable(
+        "size of the rank-one update per neuron (with several readout levels u, r of r u)", symbol="r"
+    )
     bulk_variance: Any = observable("variance of the bulk of the weights, tr C/d", symbol="c")
     alignment: Any = observable("overlap of the spike with the target direction", symbol=r"\gamma")
     isotropic_gap: Any = observable(

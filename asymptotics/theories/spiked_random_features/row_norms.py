@@ -6,6 +6,7 @@ of sigma' beyond its linear terms.  Its covariance with the row itself, and its 
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -15,9 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from ...gaussian import Nonlinearity
 from ...spectra.row_norms import NormDirection, NormedStepCurve, stack_normed, tabulate_norms, without_norms
 from ...spectra.step_covariance import LabelMeasure
-from ...spectra.step_curve import StepCurve
 from .gradient_step import first_coefficients
-from .step_curve import ROUNDING, label_measure, step_anisotropy, step_curve
+from .step_curve import ROUNDING, distinct_steps, label_measure, step_anisotropy, step_curve
 
 Array = NDArray[np.float64]
 
@@ -99,32 +99,32 @@ def norm_direction(
     return NormDirection(linear, direct, power)
 
 
+@functools.lru_cache(maxsize=1024)
 def normed_step_curve(
     activation: Nonlinearity, target: Nonlinearity, alpha0: float, eta: float, noise_var_step: float,
-    refinement: int = 1,
+    refinement: int = 1, level: float = 1.0,
 ) -> NormedStepCurve:
-    """Spectral functions of the bulk with its row norms, after one step: one table."""
-    curve: StepCurve = step_curve(activation, target, alpha0, eta, noise_var_step, refinement)
-    k2, tau2 = step_anisotropy(activation, alpha0, eta)
+    """Spectral functions of the bulk with its row norms, after one step from readout `level`/sqrt(p): one table."""
+    curve = step_curve(activation, target, alpha0, eta, noise_var_step, refinement, level)
+    rate = eta * level
+    k2, tau2 = step_anisotropy(activation, alpha0, rate)
     if k2 == 0 and tau2 == 0:
         return without_norms(curve)
-    mean = first_coefficients(activation)[0]
+    mean = level * first_coefficients(activation)[0]
     measure = label_measure(target, mean, noise_var_step, alpha0, k2, tau2, refinement)
     if not measure.power > ROUNDING**2:
         return without_norms(curve)
-    norms = norm_direction(activation, measure, alpha0, eta, k2, tau2)
+    norms = norm_direction(activation, measure, alpha0, rate, k2, tau2)
     return tabulate_norms(curve, measure, alpha0, k2, tau2, norms, refinement)
 
 
 def normed_step_curves(
     activation: Nonlinearity, target: Nonlinearity, alpha0: ArrayLike, eta: ArrayLike, noise_var_step: ArrayLike,
-    refinement: int = 1,
+    refinement: int = 1, level: float = 1.0,
 ) -> NormedStepCurve:
     """One table for each of T steps, from parameters that broadcast to T values; equal steps are computed once."""
-    parameters = np.stack([np.ravel(array) for array in np.broadcast_arrays(alpha0, eta, noise_var_step)], axis=-1)
-    distinct, table = np.unique(parameters, axis=0, return_inverse=True)
-    curves = [
-        normed_step_curve(activation, target, float(alpha), float(rate), float(noise_var), refinement)
-        for alpha, rate, noise_var in distinct
-    ]
-    return stack_normed(curves).rows(np.ravel(table))
+    return stack_normed(*distinct_steps(
+        lambda alpha, rate, noise_var: normed_step_curve(
+            activation, target, alpha, rate, noise_var, refinement, level),
+        alpha0, eta, noise_var_step,
+    ))

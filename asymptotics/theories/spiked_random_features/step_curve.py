@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,7 @@ from .gradient_step import first_coefficients
 
 Array = NDArray[np.float64]
 Poles = NDArray[np.complex128]
+Curve = TypeVar("Curve")
 
 ROUNDING = 1e-13  # of sums of squares that are zero
 NEGLIGIBLE = 1e-19  # share of the averages below which nodes are left out
@@ -42,23 +43,33 @@ MOST_PANELS = 4096
 
 def step_curves(
     activation: Nonlinearity, target: Nonlinearity, alpha0: ArrayLike, eta: ArrayLike, noise_var_step: ArrayLike,
-    refinement: int = 1,
+    refinement: int = 1, level: float = 1.0,
 ) -> StepCurve:
     """One table for each of T steps, from parameters that broadcast to T values; equal steps are computed once."""
+    curves, table = distinct_steps(
+        lambda alpha, rate, noise_var: step_curve(activation, target, alpha, rate, noise_var, refinement, level),
+        alpha0, eta, noise_var_step,
+    )
+    return StepCurve.stack(curves).rows(table)
+
+
+def distinct_steps(
+    make: Callable[[float, float, float], Curve], alpha0: ArrayLike, eta: ArrayLike, noise_var_step: ArrayLike
+) -> tuple[list[Curve], NDArray[np.intp]]:
+    """A curve for every distinct step, and which one belongs to each of the T steps."""
     parameters = np.stack([np.ravel(array) for array in np.broadcast_arrays(alpha0, eta, noise_var_step)], axis=-1)
     distinct, table = np.unique(parameters, axis=0, return_inverse=True)
-    curves = [
-        step_curve(activation, target, float(alpha), float(rate), float(noise_var), refinement)
-        for alpha, rate, noise_var in distinct
-    ]
-    return StepCurve.stack(curves).rows(np.ravel(table))
+    return [make(*row) for row in distinct.tolist()], np.ravel(table)
 
 
+@functools.lru_cache(maxsize=1024)
 def step_curve(
     activation: Nonlinearity, target: Nonlinearity, alpha0: float, eta: float, noise_var_step: float,
-    refinement: int = 1,
+    refinement: int = 1, level: float = 1.0,
 ) -> StepCurve:
-    """The spectral functions of the bulk after one step from unit-norm rows and readout 1/sqrt(p): one table.
+    """The spectral functions of the bulk after one step from unit-norm rows and readout u/sqrt(p): one table.
+
+    Searches over other parameters solve the same step again and again: the latest tables are kept.
 
     Parameters
     ----------
@@ -66,11 +77,13 @@ def step_curve(
         alpha0 = 0 and eta = 0 are no step, C = I, as is an activation that is affine.
     refinement : int
         Divides the panels and multiplies the nodes in omega.
+    level : float
+        u.
     """
-    k2, tau2 = step_anisotropy(activation, alpha0, eta)
+    k2, tau2 = step_anisotropy(activation, alpha0, eta * level)
     if k2 == 0 and tau2 == 0:
         return StepCurve.isotropic(1.0)
-    mean = first_coefficients(activation)[0]
+    mean = level * first_coefficients(activation)[0]
     measure = label_measure(target, mean, noise_var_step, alpha0, k2, tau2, refinement)
     if not measure.power > ROUNDING**2:
         return StepCurve.isotropic(1.0)
@@ -79,7 +92,7 @@ def step_curve(
 
 def step_anisotropy(activation: Nonlinearity, alpha0: float, eta: float) -> tuple[float, float]:
     """k2 = sqrt2 eta c_2 and tau2 = eta^2 (s_2 - 2 c_2^2)/alpha0, exact zeros where they vanish; eq. (28)."""
-    if not (alpha0 > 0 and eta > 0):
+    if not (alpha0 > 0 and eta != 0):
         return 0.0, 0.0
     c2 = first_coefficients(activation)[2]
     variance = activation.slope_variance()
