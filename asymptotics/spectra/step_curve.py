@@ -125,7 +125,9 @@ class StepCurve:
         count = len(logarithmic)
         small = 1 / (1 + c * x)
         strengths = c * small**fall * np.exp(values[:count])
-        return strengths, descents[:count] + fall * c * small, values[-1], descents[-1]
+        # nonnegative, but for rounding: S never rises
+        falling = np.maximum(descents[:count] + fall * c * small, 0.0)
+        return strengths, falling, values[-1], descents[-1]
 
 
 def tabulate(measure: LabelMeasure, alpha0: float, k2: float, tau2: float, refinement: int = 1) -> StepCurve:

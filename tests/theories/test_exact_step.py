@@ -254,3 +254,14 @@ def test_full_alignment_is_approached_smoothly():
             ).solve().test_error
             first, second, third = np.abs(errors[:3] - errors[3])
             assert second == pytest.approx(first / 10, rel=1e-3) and third == pytest.approx(first / 100, rel=1e-2)
+
+
+def test_even_activation_with_an_enormous_bulk():
+    """No spike and mu1 = 0: the solution sits at x = 0, where the slope of the table is rounding noise."""
+    common = dict(activation="abs", target="relu", alpha0=1.0, alpha=2.0, lam=0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)
+        for eta in (1e3, 1e6):
+            for model in ("exact_step", "full_step"):
+                prediction = GiantStep(**common, eta=eta, model=model).solve()
+                assert prediction.converged or np.isnan(prediction.test_error)
