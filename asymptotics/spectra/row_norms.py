@@ -19,6 +19,8 @@ from .step_curve import ACCEPTED_ERROR, COEFFICIENT_ROUNDING, ORDERS, TAIL_ROUND
 
 Array = NDArray[np.float64]
 
+WORK_SIZE = 1 << 22  # nodes in omega and in the labels at a time
+
 
 class NormDirection(NamedTuple):
     """How row norms depend on the data of the step.
@@ -130,7 +132,8 @@ def tabulate_norms(
     previous = np.inf
     for order in ORDERS:
         omega = half_line_nodes(refinement * order, scale)
-        samples = norm_samples(measure, omega, alpha0, k2, tau2, norms)
+        parts = np.array_split(omega, 1 + omega.size * measure.y.size // WORK_SIZE)
+        samples = np.concatenate([norm_samples(measure, part, alpha0, k2, tau2, norms) for part in parts], axis=1)
         samples[1] *= 1 + c / omega
         coefficients = series_coefficients(samples)
         # by Cauchy and Schwarz: an entry that is small beside them needs no digits of its own

@@ -128,7 +128,8 @@ class Step:
         self.c = (1 + math.sqrt(2) * eta * c2 * mean) ** 2 + eta**2 * s2 * power / alpha0
 
     def labels(self, c0: float, fineness: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """s, y and weights: one dimension without noise, else two."""
+        """s, y and weights: one dimension without noise, else two; few samples bring poles near the labels."""
+        fineness /= min(1.0, 10 * self.alpha0)
         if self.noise == 0:
             s, weight = gaussian_rule(0.1 / fineness, self.target.kinks)
             return s, self.target.value(s) - c0, weight

@@ -97,6 +97,7 @@ def test_some_of_the_stored_solutions_are_reproduced(index):
         dict(activation="tanh", target="he3", alpha0=0.3, eta=5.0, alpha=1.5, lam=0.1),
         dict(activation=ERF, target="tanh", alpha0=0.5, eta=4.0, alpha=0.5, lam=1e-6),
         dict(activation="relu", target="sin", alpha0=0.05, eta=1.0, alpha=2.0, beta=0.4, lam=0.01),
+        dict(activation="relu", target="sin", alpha0=0.005, eta=4.0, alpha=1.5, lam=0.1),
         dict(activation="relu", target="cos", alpha0=2.0, eta=3.0, alpha=1.5, lam=0.1),
     ],
 )
