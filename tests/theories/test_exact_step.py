@@ -10,31 +10,12 @@ import asymptotics as asy
 from asymptotics import AccuracyWarning, GiantStep, SpikedRandomFeatures
 from tests.reference.giant_step import FILE, MODELS, draws
 from tests.reference.giant_step import solve as reference
+from tests.theories.test_reference_rows import EXACT_ROWS
 
 ERF = "erf(x/sqrt(2))"
 BENT = "x+0.5*(x**2-1)"
 TOLERANCE = 1e-10
 STORED = json.loads(FILE.read_text())
-
-# published numbers of exact_step, 12 digits
-ROWS = [
-    (
-        dict(activation=ERF, target=ERF, alpha0=0.5, eta=4.0, alpha=2.0, lam=0.1, noise_var=0.1, noise_var_step=0.0),
-        dict(
-            spike_strength=2.23974203669, bulk_variance=1.52525558148, alignment=0.568475977983,
-            test_error=0.306194410081, train_error=0.154004712706, m=0.501220343902, th=-0.157015433554,
-            psi=0.498735319108, q1=0.818714277743, q2=0.668581474131, V1=3.19555581824, V2=4.08882305395,
-        ),
-    ),
-    (
-        dict(activation="relu", target=ERF, alpha0=0.5, eta=3.0, alpha=2.0, lam=1.0),
-        dict(
-            spike_strength=1.71242357138, bulk_variance=2.48924024856, alignment=0.494202713315,
-            test_error=0.247723821823, train_error=0.170780922838, m=0.0638019614018, th=0.151414577367,
-            psi=0.204542803255, q1=0.133967395964, q2=0.0660184783172, V1=0.642401259073, V2=0.576398883737,
-        ),
-    ),
-]
 
 # strongly anisotropic bulks, poles near the labels, covariances that touch zero
 HARD = [
@@ -60,7 +41,7 @@ def assert_agrees(problem, expected, tolerance):
         assert difference <= tolerance * max(abs(value), 1e-3), (name, difference, value)
 
 
-@pytest.mark.parametrize(("parameters", "expected"), ROWS)
+@pytest.mark.parametrize(("parameters", "expected"), EXACT_ROWS)
 def test_published_rows(parameters, expected):
     fresh = reference(**parameters)["exact_step"]
     for name, value in expected.items():

@@ -27,16 +27,25 @@ from .gradient_step import SpikeParameters
 from .kappa_rule import MOST_NODES, choose_rule, level_class
 from .prediction import ReadoutPrediction, SpikedRandomFeaturesPrediction
 from .problem import _RidgeReadout
-from .ridgeless import DEGENERATE, RIDGELESS, RIDGELESS_CHECK, ROUNDING, SETTLED, SLOWEST_DIVERGENCE
+from .ridgeless import (
+    AT_THRESHOLD,
+    DEGENERATE,
+    DIVERGENT,
+    NO_LIMIT,
+    RIDGELESS,
+    RIDGELESS_CHECK,
+    ROUNDING,
+    SETTLED,
+    SLOWEST_DIVERGENCE,
+    VANISHING,
+)
 from .solution import RESIDUAL_LIMIT, ROUNDING_LIMIT, Workspace
-from .tables import Tables, build_tables
+from .tables import Tables, build_tables, signal_averages
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 WORK_SIZE = 1 << 17  # elements of one work array
-_INFINITE = ("test_error", "generalization_error", "estimation_error", "variance", "q1", "q2")
-_VANISHING = ("train_error", "ridge_objective")
 
 
 class ConcreteFeatures(_RidgeReadout):
@@ -225,17 +234,16 @@ def solve_with_limits(
         grows, settles = there > SLOWEST_DIVERGENCE * here, np.abs(there - here) <= SETTLED * here
         divergent[index] = grows
         solved["converged"][index] &= checked["converged"] & (grows | settles)
-        for name in set(checked) - {*_INFINITE, *_VANISHING, "V1", "V2", "residual", "converged"}:
+        for name in set(checked) - {*DIVERGENT, *VANISHING, "V1", "V2", "residual", "converged"}:
             here = solved[name][index]
             solved[name][index] = np.where(np.isclose(here, checked[name], SETTLED, ROUNDING), here, np.nan)
     threshold = pinned & ~(np.abs(solved["generalization_error"]) < 1e20)
-    limits = dict.fromkeys(_INFINITE, (threshold | divergent, np.inf))
-    limits |= dict.fromkeys(_VANISHING, (pinned | below, 0.0))
+    limits = dict.fromkeys(DIVERGENT, (threshold | divergent, np.inf))
+    limits |= dict.fromkeys(VANISHING, (pinned | below, 0.0))
     limits |= {"V1": (pinned | below, np.inf), "V2": (pinned | below | above, np.inf)}
     for name, (where, value) in limits.items():
         solved[name][where] = value
-    counts = [(threshold, "sit at the interpolation threshold without ridge; their test error is infinite"),
-              (divergent, "have no ridge and a test error that diverges as lam -> 0")]
+    counts = [(threshold, AT_THRESHOLD), (divergent, NO_LIMIT)]
     return solved, [(int(np.count_nonzero(where)), words) for where, words in counts if np.any(where)]
 
 
@@ -276,10 +284,7 @@ def solve_readouts(
 
 def needed_class(activation: Nonlinearity, tables: Tables, bulk: Bulk, points: Array, work: Workspace) -> Index:
     """Class of the rule for Lambda = log(1 + V1 max mu1^2 + V2 max mu2^2), polynomials under the density."""
-    squares = tables.squares[0]
-    if activation.degree > 1:
-        squares = squares * (tables.weight[0] / np.max(tables.weight))
-    largest = np.max(squares, axis=1)
+    (largest,) = tables.largest_squares(activation)
     v2 = np.exp(points[1])
     curve, _ = curve_at(bulk, np.exp(points[0]), work)
     return level_class(np.log1p(v2 * (curve.t * largest[0] + largest[1])))
@@ -297,13 +302,9 @@ def evaluate(tables: Tables, bulk: Bulk, cells: Readouts, points: Array, work: W
     squared = averages._replace(first=squared_columns[:, 0], second=squared_columns[:, 1])
     hessian = bulk_hessian(squared, curve, v2, load, lam)
 
-    columns = np.matmul(o, tables.signal_columns[0]).T
-    count = tables.basis.shape[1]
-    gram = np.empty((count, count, w.size))
-    pairs = [(i, j) for i in range(count) for j in range(i + 1)]
-    for (i, j), column in zip(pairs, columns, strict=False):
-        gram[i, j] = gram[j, i] = column
-    projections, (mu1_h1, mu0_power) = columns[len(pairs):len(pairs) + count], columns[-2:]
+    gram, projections, mu1_h1, mu0_power = signal_averages(
+        np.matmul(o, tables.signal_columns[0]).T, tables.basis.shape[1]
+    )
     signal = mean_readout(
         bulk, resolvent, inverse_z, gram, projections, tables.triangle[0], mu1_h1, load, cells.samples
     )

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...solvers import newton
+from .equations import BulkAverages
 from .solution import Workspace
 from .tables import Tables
 
@@ -113,16 +114,6 @@ def spectral_curve(bulk: Bulk, w: Array, squared: Array) -> Curve:
     )
 
 
-class Averages(NamedTuple):
-    """E[o mu_A^2] and E[o^2 mu_A^2 mu_B^2], with o = 1/(1 + V)."""
-
-    first: Array
-    second: Array
-    first_first: Array
-    first_second: Array
-    second_second: Array
-
-
 def bulk_start(mean_squares: Array, c: float, load: Array, lam: Array) -> Array:
     """(log w/c, log V2), (2, C), that scale as the solution does; eq. (W8)."""
     power = mean_squares[1] + c * mean_squares[0]
@@ -132,7 +123,7 @@ def bulk_start(mean_squares: Array, c: float, load: Array, lam: Array) -> Array:
 
 
 def bulk_equations(
-    averages: Averages, curve: Curve, v2: Array, load: Array, lam: Array
+    averages: BulkAverages, curve: Curve, v2: Array, load: Array, lam: Array
 ) -> tuple[Array, Array, Array]:
     """Equations (2, C), Newton matrix (2, 2, C) and gradient (2, C) in (log w, log V2); eqs. (W5) and (W7).
 
@@ -177,7 +168,7 @@ class Hessian(NamedTuple):
         return one, two
 
 
-def bulk_hessian(squared: Averages, curve: Curve, v2: Array, load: Array, lam: Array) -> Hessian:
+def bulk_hessian(squared: BulkAverages, curve: Curve, v2: Array, load: Array, lam: Array) -> Hessian:
     """`squared` has E[o^2 mu_A^2] in the places of E[o mu_A^2]."""
     v1 = v2 * curve.t
     return Hessian(
@@ -271,7 +262,7 @@ def mean_readout(
 
 
 def accuracy(
-    averages: Averages, hessian: Hessian, curve: Curve, v2: Array, load: Array, lam: Array, flat: bool, held: Mask
+    averages: BulkAverages, hessian: Hessian, curve: Curve, v2: Array, load: Array, lam: Array, flat: bool, held: Mask
 ) -> tuple[Array, Array]:
     """Residual of the two equations, and the relative error of V1 and V2 from rounding their largest terms."""
     (h1, g2), _, _ = bulk_equations(averages, curve, v2, load, lam)
@@ -307,14 +298,14 @@ def curve_at(bulk: Bulk, w: Array, work: Workspace) -> tuple[Curve, Array]:
     return spectral_curve(bulk, w, np.multiply(inverse, inverse, out=work.array(1, inverse.shape))), inverse
 
 
-def averages_at(tables: Tables, v1: Array, v2: Array, work: Workspace) -> tuple[Averages, Array]:
+def averages_at(tables: Tables, v1: Array, v2: Array, work: Workspace) -> tuple[BulkAverages, Array]:
     """E[o mu_A^2], E[o^2 mu_A^2 mu_B^2], and o = 1/(1 + V) (C, K) in work array 2."""
     o = np.matmul(np.stack([v1, v2], axis=-1), tables.squares[0], out=work.array(2, (v1.size, tables.weight.size)))
     o += 1
     np.reciprocal(o, out=o)
     squared = np.multiply(o, o, out=work.array(3, o.shape))
     first, second = np.matmul(o, tables.weighted_squares[0]).T, np.matmul(squared, tables.weighted_products[0]).T
-    return Averages(first[0], first[1], *second), o
+    return BulkAverages(first[0], first[1], *second), o
 
 
 def solve_bulk(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...gaussian import Nonlinearity
-from ...solvers import tiles
 from .gradient_step import SpikeParameters
 from .group_equations import (
     GroupEquations,
@@ -26,8 +25,8 @@ from .group_equations import (
 from .group_newton import group_newton
 from .group_readout import crossover_size, fixed_norms, group_signal, mean_moments, variable_moments
 from .group_tables import GroupTables, build_group_tables, choose_group_rule, pair_index
-from .kappa_rule import MOST_NODES, KappaRule, level_class
-from .solution import RESIDUAL_LIMIT, ROUNDING_LIMIT, WORK_SIZE, CellValues, Workspace
+from .kappa_rule import level_class
+from .solution import RESIDUAL_LIMIT, ROUNDING_LIMIT, CellValues, Workspace, rule_tiles
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -90,7 +89,10 @@ def solve_group_cells(
         while rest.size:
             chosen = rest[pending[rest] == current]
             rule = choose_group_rule(activation, target, spikes, readout.values, current, refinement)
-            for tables, index in _tiles(activation, target, spikes, readout, rule, cells, chosen):
+            for used, index in rule_tiles(rule, cells, chosen):
+                tables = build_group_tables(
+                    activation, target, spikes.at(used), readout.values, rule.at(used), cells.n_finite is not None
+                )
                 part = cells.at(index)
                 scales = _scales(tables, readout, part)
                 start = GroupPoint(points.factor[:, :, index], points.log_rho[:, index]) if current else None
@@ -113,23 +115,6 @@ def _scales(tables: GroupTables, readout: Levels, cells: CellValues) -> GroupSca
     fractions = readout.fractions[:, None, None]
     slopes = np.moveaxis(tables.slopes, 0, -1)[..., None]
     return GroupScales(fractions, tables.bulk_variance.T[..., None], slopes, cells.alpha, cells.beta, cells.lam)
-
-
-def _tiles(
-    activation: Nonlinearity, target: Nonlinearity, spikes: SpikeParameters, readout: Levels, rule: KappaRule,
-    cells: CellValues, chosen: Index,
-) -> Iterator[tuple[GroupTables, Index]]:
-    """Tables and cells (T, C) of every tile; cells whose rule would be too large are left out (they stay NaN)."""
-    table_of_cell = cells.table[chosen]
-    feasible = rule.nodes <= MOST_NODES
-    for kind in np.unique(rule.kind[table_of_cell]):
-        mine = chosen[(rule.kind[table_of_cell] == kind) & feasible[table_of_cell]]
-        for tile in tiles(cells.table[mine], rule.nodes, WORK_SIZE):
-            tables = build_group_tables(
-                activation, target, spikes.at(tile.tables), readout.values, rule.at(tile.tables),
-                cells.n_finite is not None,
-            )
-            yield tables, mine[tile.cells]
 
 
 def _level(activation: Nonlinearity, tables: GroupTables, point: GroupPoint, scales: GroupScales) -> Array:

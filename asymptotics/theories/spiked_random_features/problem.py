@@ -19,7 +19,7 @@ from .gradient_step import SpikeParameters, first_coefficients, spike_parameters
 from .group_solution import MATRICES, VECTORS, solve_group_cells
 from .prediction import GiantStepPrediction, ReadoutPrediction, SpikedRandomFeaturesPrediction
 from .readout_levels import MOST_LEVELS, excess, excess_in_words
-from .ridgeless import solve_with_limits
+from .ridgeless import AT_THRESHOLD, NO_LIMIT, solve_with_limits
 from .row_norms import normed_step_curves
 from .solution import CellValues, solve_cells
 from .step_curve import step_curves
@@ -223,8 +223,8 @@ class _RidgeReadout(Problem):
         if covariance is not None:
             outputs["converged"] = np.logical_and(outputs["converged"], covariance.converged[table])
         for count, words in (
-            (at_threshold, "sit at the interpolation threshold without ridge; their test error is infinite"),
-            (divergent, "have no ridge and a test error that diverges as lam -> 0"),
+            (at_threshold, AT_THRESHOLD),
+            (divergent, NO_LIMIT),
             (excessive, excess_in_words(largest, self.n_finite is None)),
         ):
             if count:

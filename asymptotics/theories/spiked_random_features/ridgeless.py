@@ -23,9 +23,12 @@ THRESHOLD, THRESHOLD_CHECK = 1e-16, 1e-18
 # affine activations: corrections are of the order of the square root
 DEGENERATE = 1e-30
 
-_DIVERGENT = ("test_error", "generalization_error", "estimation_error", "variance", "q1", "q2")
-_VANISHING = ("train_error", "ridge_objective")
-_RIDGE_ONLY = (*_VANISHING, "V1", "V2")
+DIVERGENT = ("test_error", "generalization_error", "estimation_error", "variance", "q1", "q2")
+VANISHING = ("train_error", "ridge_objective")
+# what is said of such cells
+AT_THRESHOLD = "sit at the interpolation threshold without ridge; their test error is infinite"
+NO_LIMIT = "have no ridge and a test error that diverges as lam -> 0"
+_RIDGE_ONLY = (*VANISHING, "V1", "V2")
 
 
 class Limits(NamedTuple):
@@ -73,7 +76,7 @@ def solve_with_limits(
         divergent[index] = growth > SLOWEST_DIVERGENCE
         resolved = np.isfinite(growth) & (divergent[index] | (np.abs(growth - 1) < SETTLED))
         solved["converged"][index] = (solved["converged"][index] > 0) & (checked["converged"] > 0) & resolved
-        for name in set(names) - set(_RIDGE_ONLY) - set(_DIVERGENT):
+        for name in set(names) - set(_RIDGE_ONLY) - set(DIVERGENT):
             here, there = solved[name][index], checked[name]
             change = np.subtract(there, here, out=np.zeros_like(here), where=there != here)  # both may be infinite
             settled = np.abs(change) <= SETTLED * np.abs(there) + ROUNDING
@@ -82,9 +85,9 @@ def solve_with_limits(
     at_threshold = pinned & (~(np.abs(solved["generalization_error"]) < 1e20) if pins else divergent)
     divergent &= below
     for name in names:
-        if name in _DIVERGENT:
+        if name in DIVERGENT:
             _diverge(solved[name], at_threshold | divergent)
-        if name in _VANISHING:
+        if name in VANISHING:
             solved[name][pinned | below] = 0.0
     for name, where in (
         ("V1", pinned | below), ("V2", pinned | below | degenerate), ("q2", degenerate & (cells.beta == 1.0)),

@@ -16,8 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from ...gaussian import Nonlinearity
 from ...spectra.row_norms import NormDirection, NormedStepCurve, stack_normed, tabulate_norms, without_norms
 from ...spectra.step_covariance import LabelMeasure
-from .gradient_step import first_coefficients
-from .step_curve import ROUNDING, distinct_steps, label_measure, step_anisotropy, step_curve
+from .step_curve import distinct_steps, step_curve, step_measure
 
 Array = NDArray[np.float64]
 
@@ -106,16 +105,11 @@ def normed_step_curve(
 ) -> NormedStepCurve:
     """Spectral functions of the bulk with its row norms, after one step from readout `level`/sqrt(p): one table."""
     curve = step_curve(activation, target, alpha0, eta, noise_var_step, refinement, level)
-    rate = eta * level
-    k2, tau2 = step_anisotropy(activation, alpha0, rate)
-    if k2 == 0 and tau2 == 0:
+    step = step_measure(activation, target, alpha0, eta, noise_var_step, refinement, level)
+    if step is None:
         return without_norms(curve)
-    mean = level * first_coefficients(activation)[0]
-    measure = label_measure(target, mean, noise_var_step, alpha0, k2, tau2, refinement)
-    if not measure.power > ROUNDING**2:
-        return without_norms(curve)
-    norms = norm_direction(activation, measure, alpha0, rate, k2, tau2)
-    return tabulate_norms(curve, measure, alpha0, k2, tau2, norms, refinement)
+    norms = norm_direction(activation, step.measure, alpha0, eta * level, step.k2, step.tau2)
+    return tabulate_norms(curve, step.measure, alpha0, step.k2, step.tau2, norms, refinement)
 
 
 def normed_step_curves(

@@ -25,7 +25,7 @@ from .equations import (
 )
 from .gradient_step import SpikeParameters
 from .kappa_rule import MOST_NODES, KappaRule, choose_rule, level_class
-from .tables import Tables, build_tables
+from .tables import Tables, build_tables, signal_averages
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -96,13 +96,16 @@ def solve_cells(
     converged = np.zeros(count, dtype=bool)
     pending = np.zeros(count, dtype=np.intp)  # class of the rule that a cell needs
     work = Workspace()
+    with_norms = cells.norm_variance is not None or (covariance is not None and covariance.directions > 2)
 
     current = 0
     everything = np.arange(count)
     while everything.size:
         chosen = everything[pending[everything] == current]
         rule = choose_rule(activation, target, spikes, current, refinement)
-        for tables, index in _tiles(activation, target, spikes, rule, cells, chosen, covariance):
+        for used, index in rule_tiles(rule, cells, chosen):
+            bulks = None if covariance is None else covariance.rows(used)
+            tables = build_tables(activation, target, spikes.at(used), rule.at(used), with_norms, bulks)
             part = cells.at(index)
             start = log_point[:, index] if current else None
             points, done = solve_bulk(tables, part, start, work)
@@ -120,30 +123,22 @@ def solve_cells(
     return outputs
 
 
-def _tiles(
-    activation: Nonlinearity, target: Nonlinearity, spikes: SpikeParameters, rule: KappaRule, cells: CellValues,
-    chosen: Index, covariance: RowCovariance | None,
-) -> Iterator[tuple[Tables, Index]]:
-    """Tables and cells (T, C) of every tile; cells whose rule would be too large are left out (they stay NaN)."""
+def rule_tiles(rule: KappaRule, cells: CellValues, chosen: Index) -> Iterator[tuple[Index, Index]]:
+    """Tables (T,), of one kind of rule, and cells (T, C) of every tile of the chosen cells.
+
+    Cells whose rule would be too large are left out (they stay NaN).
+    """
     table_of_cell = cells.table[chosen]
     feasible = rule.nodes <= MOST_NODES
     for kind in np.unique(rule.kind[table_of_cell]):
         mine = chosen[(rule.kind[table_of_cell] == kind) & feasible[table_of_cell]]
         for tile in tiles(cells.table[mine], rule.nodes, WORK_SIZE):
-            with_norms = cells.norm_variance is not None or (covariance is not None and covariance.directions > 2)
-            bulks = None if covariance is None else covariance.rows(tile.tables)
-            tables = build_tables(
-                activation, target, spikes.at(tile.tables), rule.at(tile.tables), with_norms, bulks
-            )
-            yield tables, mine[tile.cells]
+            yield tile.tables, mine[tile.cells]
 
 
 def _level(activation: Nonlinearity, tables: Tables, points: Array) -> Array:
     """Lambda = log(1 + V1 max mu1^2 + V2 max mu2^2); the maxima of polynomials are taken under the density."""
-    squares = tables.squares
-    if activation.degree > 1:
-        squares = squares * (tables.weight / np.max(tables.weight, axis=1, keepdims=True))[:, None]
-    largest = np.max(squares, axis=2)
+    largest = tables.largest_squares(activation)
     x, v2 = np.exp(points)
     v1 = v2 * tables.covariance.spectrum(x).t
     return np.log1p(v1 * largest[:, :1] + v2 * largest[:, 1:])
@@ -231,12 +226,7 @@ def evaluate_observables(tables: Tables, cells: CellValues, points: Array, work:
 
     # signal
     count = tables.basis.shape[1]
-    gram = np.empty((count, count, *alpha.shape))
-    pairs = [(i, j) for i in range(count) for j in range(i + 1)]
-    for (i, j), column in zip(pairs, columns, strict=False):
-        gram[i, j] = gram[j, i] = column
-    projections = columns[len(pairs):len(pairs) + count]
-    mu1_h1, mu0_power = columns[-2], columns[-1]
+    gram, projections, mu1_h1, mu0_power = signal_averages(columns, count)
     if cells.norm_variance is not None:
         overlaps = overlaps.with_independent(cells.norm_variance / beta)
     signal = signal_parameters(

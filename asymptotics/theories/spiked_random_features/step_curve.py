@@ -80,14 +80,30 @@ def step_curve(
     level : float
         u.
     """
+    step = step_measure(activation, target, alpha0, eta, noise_var_step, refinement, level)
+    return StepCurve.isotropic(1.0) if step is None else tabulate(step.measure, alpha0, step.k2, step.tau2, refinement)
+
+
+class StepMeasure(NamedTuple):
+    """The law of the labels that a step sees, and its anisotropy k2, tau2."""
+
+    measure: LabelMeasure
+    k2: float
+    tau2: float
+
+
+@functools.lru_cache(maxsize=4)  # covariance and row norms ask one after the other
+def step_measure(
+    activation: Nonlinearity, target: Nonlinearity, alpha0: float, eta: float, noise_var_step: float, refinement: int,
+    level: float,
+) -> StepMeasure | None:
+    """What the tables of a step are made from; None if it leaves C = I."""
     k2, tau2 = step_anisotropy(activation, alpha0, eta * level)
     if k2 == 0 and tau2 == 0:
-        return StepCurve.isotropic(1.0)
+        return None
     mean = level * first_coefficients(activation)[0]
     measure = label_measure(target, mean, noise_var_step, alpha0, k2, tau2, refinement)
-    if not measure.power > ROUNDING**2:
-        return StepCurve.isotropic(1.0)
-    return tabulate(measure, alpha0, k2, tau2, refinement)
+    return StepMeasure(measure, k2, tau2) if measure.power > ROUNDING**2 else None
 
 
 def step_anisotropy(activation: Nonlinearity, alpha0: float, eta: float) -> tuple[float, float]:

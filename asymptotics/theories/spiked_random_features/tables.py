@@ -69,6 +69,13 @@ class Tables(NamedTuple):
         """Tables (T,) with mu1 = 0: an even activation without spike, where x = 0."""
         return self.mean_squares[:, 0] * self.bulk_variance < 1e-28 * self.activation_power
 
+    def largest_squares(self, activation: Nonlinearity) -> Array:
+        """Maxima of mu1^2 and mu2^2 over kappa, (T, 2); those of polynomials are taken under the density."""
+        squares = self.squares
+        if activation.degree > 1:
+            squares = squares * (self.weight / np.max(self.weight, axis=1, keepdims=True))[:, None]
+        return np.max(squares, axis=2)
+
     def rows(self, index: NDArray[np.intp]) -> Tables:
         """Some of the tables."""
         arrays = {name: array[index] for name, array in self._asdict().items() if name != "covariance"}
@@ -117,6 +124,18 @@ def build_tables(
         activation_power=power,
         covariance=Isotropic(spikes.bulk_variance) if covariance is None else covariance,
     )
+
+
+def signal_averages(columns: Array, count: int) -> tuple[Array, Array, Array, Array]:
+    """Averages over `signal_columns` (M, ...) of F = `count` basis functions, by name.
+
+    E[o b b^T] (F, F, ...), E[o b h] (F, ...), E[o mu1 h1] and E[o mu0^2].
+    """
+    gram = np.empty((count, count, *columns.shape[1:]))
+    pairs = [(i, j) for i in range(count) for j in range(i + 1)]
+    for (i, j), column in zip(pairs, columns, strict=False):
+        gram[i, j] = gram[j, i] = column
+    return gram, columns[len(pairs):len(pairs) + count], columns[-2], columns[-1]
 
 
 def orthonormal(functions: Array, weight: Array, power: Array) -> tuple[Array, Array]:
