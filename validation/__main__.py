@@ -14,12 +14,13 @@ from asymptotics.console import Parser, guarded
 from asymptotics.files import check_writable, reason
 from asymptotics.problem import nearest
 
-from . import giant_step, spiked_random_features
+from . import concrete_features, giant_step, spiked_random_features
 from .engine import run
 from .protocols import Protocol
 from .report import Report
 
 PROTOCOLS: dict[str, Callable[[str], Protocol]] = {
+    "concrete-features": concrete_features.protocol,
     "giant-step": giant_step.protocol,
     "spiked-random-features": spiked_random_features.protocol,
 }

@@ -34,6 +34,8 @@ class Setting:
     problem : Problem
     judged : tuple of str
         Observables that decide.
+    shown : mapping of str to tuple of str
+        Observables for which the problem is known to be approximate, by the name of the approximation: not judged.
     beside : mapping of str to Problem
         Other theories of the same networks, known to be approximate: shown, not judged.
     wrong : mapping of str to (Problem or mapping)
@@ -43,6 +45,7 @@ class Setting:
     name: str
     problem: Problem
     judged: tuple[str, ...]
+    shown: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     beside: Mapping[str, Problem] = dataclasses.field(default_factory=dict)
     wrong: Mapping[str, Problem | Mapping[str, ArrayLike]] = dataclasses.field(default_factory=dict)
 
@@ -131,16 +134,20 @@ class Protocol:
         )
 
     def _rows(self, setting: Setting, runs: Runs) -> list[Row]:
-        names = setting.judged
-        by_size = {d: {name: runs[setting.name, d][name][..., :count] for name in names}
-                   for d, count in self.networks.items()}
-        rows = rows_of(setting.name, setting.problem.solve(names), by_size, precision=self.precision,
-                       shared=setting.problem.dims)
+        def rows(problem: Problem, names: tuple[str, ...], model: str = "") -> list[Row]:
+            by_size = {d: {name: runs[setting.name, d][name][..., :count] for name in names}
+                       for d, count in self.networks.items()}
+            return rows_of(setting.name, problem.solve(names), by_size, precision={} if model else self.precision,
+                           judged=() if model else names, shared=problem.dims, model=model)
+
+        own = rows(setting.problem, setting.judged)
         others: list[Row] = []
+        for model, names in setting.shown.items():
+            others += rows(setting.problem, names, model)
         for model, problem in setting.beside.items():
-            theirs = rows_of(setting.name, problem.solve(names), by_size, judged=(), shared=problem.dims, model=model)
-            others += [row for row, ours in zip(theirs, rows, strict=True) if row.theory != ours.theory]
-        return rows + others
+            theirs = rows(problem, setting.judged, model)
+            others += [row for row, ours in zip(theirs, own, strict=True) if row.theory != ours.theory]
+        return own + others
 
     def _laws(self, runs: Runs) -> Iterator[FiniteSizeLaw]:
         sizes = tuple(sorted(self.law_networks))

@@ -233,4 +233,4 @@ def test_bad_commands(arguments, words, capsys, tiny_command):
 def test_command_as_a_process():
     done = subprocess.run([sys.executable, "-m", "validation", "nothing"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == "error: SLUG: 'nothing' has no protocol (giant-step, spiked-random-features)\n"
+    assert done.stderr == "error: SLUG: 'nothing' has no protocol (concrete-features, giant-step, spiked-random-features)\n"
