@@ -211,8 +211,8 @@ def protocol(size: str) -> Protocol:
             "Settings are activation/target alpha0, eta; erf stands for erf(x/sqrt(2)).",
             "Not judged: the models that leave something out.  exact_step leaves out the fluctuations of row norms; "
             "isotropic also that the bulk is anisotropic and correlated with the spike and the target "
-            "(docs/theories/giant_step.md).  Of several levels of the readout the spikes and bulk variances are judged; "
-            "their errors are known for isotropic bulks only.",
+            "(docs/theories/giant_step.md).  With several levels of the readout the spikes and bulk variances are "
+            "judged; the errors are known for isotropic bulks only.",
         ),
     )
 

@@ -11,7 +11,7 @@ import pytest
 
 from asymptotics import GiantStep, ParameterError, SpikedRandomFeatures
 from validation import __main__ as command
-from validation import engine, giant_step, spiked_random_features
+from validation import concrete_features, engine, giant_step, spiked_random_features
 from validation.engine import run
 from validation.judgement import judge
 from validation.protocols import Protocol, Setting
@@ -52,6 +52,12 @@ def test_quick_rejects_a_prediction_that_is_three_per_cent_off(quick, factor):
     for i, row in enumerate(quick.rows):
         if row.observable == "test_error" and row.cell["lam"] == 1:
             assert judge([*quick.rows[:i], off(row), *quick.rows[i + 1:]]).outcome == "failed", row
+
+
+def test_predictions_from_weights_pass_and_reject_every_wrong_theory():
+    report = run(concrete_features.protocol("quick"))
+    assert report.passed, str(report)
+    assert {control.name for control in report.controls} == {"eta 10 % off", "isotropic bulk"}
 
 
 @pytest.mark.parametrize("protocol", [spiked_random_features.protocol, giant_step.protocol])
@@ -233,4 +239,5 @@ def test_bad_commands(arguments, words, capsys, tiny_command):
 def test_command_as_a_process():
     done = subprocess.run([sys.executable, "-m", "validation", "nothing"], capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr == "error: SLUG: 'nothing' has no protocol (concrete-features, giant-step, spiked-random-features)\n"
+    known = "concrete-features, giant-step, spiked-random-features"
+    assert done.stderr == f"error: SLUG: 'nothing' has no protocol ({known})\n"
