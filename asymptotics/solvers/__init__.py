@@ -1,5 +1,6 @@
 """Batched solvers: damped Newton, bracketed roots, scalar minimisation, small linear systems, tiles."""
 
+from .convex import ConvexResult, minimise_convex
 from .linear import back_substitution, cholesky, solve_2x2, solve_spd, triangular_rows
 from .minimise import Minima, minimise_scalar, minimise_shared
 from .newton import NewtonResult, newton
@@ -7,6 +8,7 @@ from .roots import RootResult, increasing_root
 from .tiles import Tile, tiles
 
 __all__ = [
+    "ConvexResult",
     "Minima",
     "NewtonResult",
     "RootResult",
@@ -14,6 +16,7 @@ __all__ = [
     "back_substitution",
     "cholesky",
     "increasing_root",
+    "minimise_convex",
     "minimise_scalar",
     "minimise_shared",
     "newton",

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import ParameterError
 from ...gaussian import Nonlinearity, nonlinearity
 from ...parameters import parameter
 from ...problem import Problem

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...gaussian import Nonlinearity
-from ...gaussian.quadrature import normal_density
 
 Array = NDArray[np.float64]
 
@@ -92,19 +91,6 @@ def step_of(
     )
 
 
-def sinh_rule(count: int, half_range: float = 8.3, sharpness: float = 0.8) -> tuple[Array, Array]:
-    """Nodes and weights for N(0, 1), dense near zero: x = sinh(u)/sharpness with equally spaced u.
-
-    Functions of the readout z and of kappa narrow like v/(tau |z|) as the step grows, where Gauss-Hermite nodes
-    converge slowly.
-    """
-    reach = math.asinh(sharpness * half_range)
-    u = np.linspace(-reach, reach, count)
-    nodes = np.sinh(u) / sharpness
-    weights = normal_density(nodes) * np.cosh(u)
-    return nodes, weights / np.sum(weights)
-
-
 class Readouts(NamedTuple):
     """Cells (C,): the readouts, each on the features of one step.
 
@@ -127,4 +113,4 @@ class Readouts(NamedTuple):
 
     def at(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Readouts:
         """Some of the cells."""
-        return Readouts(*(values[index] for values in self))
+        return Readouts(self.step[index], *(values[index] for values in self[1:]))
