@@ -70,7 +70,7 @@ def minimise_convex(
         trial = point + fraction[:, None] * step
         gradient, fresh = evaluate(trial, index)
         evaluations[index] += 1
-        finite = np.isfinite(gradient).all(axis=1) & np.isfinite(fresh).all(axis=1)
+        finite: NDArray[np.bool_] = np.all(np.isfinite(gradient) & np.isfinite(fresh), axis=1)
         gradient, fresh = np.where(finite[:, None], gradient, 0.0), np.where(finite[:, None], fresh, 0.0)
         size = np.max(np.abs(step), axis=1) * fraction
         # steps this short are in the quadratic regime, where the slope is rounding noise

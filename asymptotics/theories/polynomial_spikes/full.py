@@ -172,11 +172,12 @@ def _ridge(rows: Array, right: Array, free: Array | None = None) -> Array:
     gram = np.swapaxes(rows, -1, -2) @ rows
     diagonal = np.arange(gram.shape[-1])
     gram[..., diagonal, diagonal] += 1
+    columns = right[..., None] if free is None else np.stack([right, free], axis=-1)
+    x: Array = np.linalg.solve(gram, columns).astype(np.float64, copy=False)
     if free is None:
-        return np.linalg.solve(gram, right[..., None])[..., 0]
-    x, y = np.moveaxis(np.linalg.solve(gram, np.stack([right, free], axis=-1)), -1, 0)
-    fitted = np.sum(free * x, axis=(1, 2)) / np.sum(free * y, axis=(1, 2))
-    return np.asarray(x - fitted[:, None, None] * y)
+        return x[..., 0]
+    fitted, own = np.einsum("csj,csjk->kc", free, x)
+    return x[..., 0] - (fitted / own)[:, None, None] * x[..., 1]
 
 
 def _overlaps(tables: Tables, step: Index, predicted: Array, slope: Array, degrees: int) -> Array:
