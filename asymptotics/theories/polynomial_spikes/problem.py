@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import ParameterError
 from ...gaussian import Nonlinearity, nonlinearity
+from ...gaussian.combination import MAX_DEGREE
 from ...parameters import parameter
 from ...problem import Problem
 from .prediction import PolynomialSpikesPrediction
 
 Array = NDArray[np.float64]
 
+DEGREES = 9  # overlaps with a teacher that is not a polynomial
 
 class PolynomialSpikes(Problem):
     """Two-layer network after one gradient step whose learning rate grows with the sample size, then ridge.
@@ -32,8 +37,9 @@ class PolynomialSpikes(Problem):
     `level`: "full" keeps the step of any size; "finite_rank" describes it by finitely many spikes of the features, to
     leading order in tau; "limit" is n -> infinity at eta = n^step_exponent, where the spikes are infinitely strong.
 
-    The initial output is not subtracted in `GiantStep`-like code that uses labels as they are; with it the gradient
-    follows y - f(x) and the direction is another one (docs/theories/polynomial_spikes.md, section 1).
+    Zero initial output is part of the definition.  With the output of the random network left in the residual, which
+    is of order 1 here, the gradient follows y - f(x) and the learned direction is another one
+    (docs/theories/polynomial_spikes.md, section 1).
     """
 
     slug: ClassVar[str] = "polynomial-spikes"
@@ -69,6 +75,14 @@ class PolynomialSpikes(Problem):
     step_exponent: Any = parameter(
         "exponent a of eta = n^a, at level \"limit\" instead of eta", symbol="a", below=0.5, default=None
     )
+    intercept: bool = parameter("whether the readout has an intercept without penalty", kind="flag", default=False)
+    direction_norm_squared: Any = parameter(
+        "|b|^2 of the learned direction b = X^T y/n0, if known; null for its mean", symbol=r"|b|^2", above=0,
+        default=None,
+    )
+    direction_alignment: Any = parameter(
+        "cosine of b and theta, if known; null for its mean", symbol=r"\rho_b", low=-1, high=1, default=None
+    )
 
     @property
     def link(self) -> Nonlinearity:
@@ -77,3 +91,41 @@ class PolynomialSpikes(Problem):
             return self.target
         terms = [f"{float(c)!r}*he{k}(x)" if k else repr(float(c)) for k, c in enumerate(self.target_coefficients)]
         return nonlinearity(" + ".join(terms).replace("+ -", "- "))
+
+    @property
+    def axis_labels(self) -> Mapping[str, NDArray[Any]]:
+        return {"degree": np.arange(self._degrees)}
+
+    @property
+    def _degrees(self) -> int:
+        """Number of overlaps."""
+        return DEGREES if self.target_coefficients is None else len(self.target_coefficients)
+
+    def _validate(self) -> None:
+        if (self.target is None) == (self.target_coefficients is None):
+            raise ParameterError("target", "or target_coefficients must be given, one of the two")
+        if self.target_coefficients is not None and not 2 <= len(self.target_coefficients) <= MAX_DEGREE + 1:
+            raise ParameterError(
+                "target_coefficients", f"must be 2 to {MAX_DEGREE + 1} numbers (degrees 0, 1, ...), got "
+                f"{len(self.target_coefficients)}")
+        limit = self.level == "limit"
+        for name, wanted in (("eta", not limit), ("step_exponent", limit)):
+            if (getattr(self, name) is not None) != wanted:
+                raise ParameterError(name, f"must {'' if wanted else 'not '}be given at level {self.level}")
+        if self.activation.affine or not np.isfinite(self.activation.slope_variance()):
+            raise ParameterError("activation", f"must be nonlinear and without jumps, got {self.activation}")
+        self._need_linear_part("activation", self.activation, "no direction is learned in one step")
+        self._need_linear_part(
+            "target" if self.target is not None else "target_coefficients", self.link,
+            "its information exponent is above 1, and one step learns no direction")
+        if limit:
+            self._refuse_critical()
+
+    @staticmethod
+    def _need_linear_part(name: str, function: Nonlinearity, why: str) -> None:
+        coefficient = function.hermite_coefficients(1)[1]
+        if abs(coefficient) <= 1e-12 * math.sqrt(function.second_moment()):
+            raise ParameterError(name, f"must have a linear component E[f(z) z], else {why}; got {function}")
+
+    def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
+        return solve(self, observables, refinement)

@@ -12,6 +12,8 @@ from ...gaussian import Nonlinearity
 
 Array = NDArray[np.float64]
 
+ROUNDING = 1e-14  # of Hermite coefficients, relative to the norm
+
 
 class Step(NamedTuple):
     """Steps (T,): on a fresh x neuron i sees tau z_i kappa + v_i xi, v_i^2 = (1 + s z_i)^2 + tau_r^2 z_i^2; eq. (5).
@@ -56,11 +58,13 @@ class TargetMoments(NamedTuple):
 
 
 def target_moments(target: Nonlinearity, degree: int) -> TargetMoments:
-    """The moments, with coefficients up to a degree."""
+    """The moments, with coefficients up to a degree; those below rounding are zeros."""
+    second, coefficients = target.second_moment(), target.hermite_coefficients(degree)
+    coefficients = np.where(np.abs(coefficients) > ROUNDING * math.sqrt(second), coefficients, 0.0)
     z, weight = target.standard_rule(0.5)
     with np.errstate(under="ignore"):
-        square = weight * target.value(z) ** 2
-        return TargetMoments(target.hermite_coefficients(degree), target.second_moment(), float(np.sum(square * z * z)))
+        weighted = float(np.sum(weight * (z * target.value(z)) ** 2))
+    return TargetMoments(coefficients, second, weighted)
 
 
 def direction_norm_squared(target: TargetMoments, d: Array, n0: Array, noise_var: Array) -> Array:
@@ -80,6 +84,7 @@ def step_of(
 ) -> Step:
     """The step at a learning rate; eqs. (4), (5)."""
     _, c1, c2 = activation.hermite_coefficients(2)
+    c2 = c2 if abs(c2) > ROUNDING * math.sqrt(activation.second_moment()) else 0.0
     c0_star, c1_star = target.coefficients[:2]
     norm = np.sqrt(norm_squared)
     return Step(
