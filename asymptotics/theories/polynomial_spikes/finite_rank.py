@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from ...gaussian import Nonlinearity
 from ...gaussian.dilation import dilated_coefficients
+from .rules import graded_nodes, node_counts, readout_centres
 from .spikes import Spikes, solve_readouts
-from .step import Readouts, Step, TargetMoments, sinh_rule
+from .step import Readouts, Step, TargetMoments
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 DEGREE = 24  # highest degree of a spike function that is kept
-READOUT_NODES = 60
 
 
 def spike_factor(
@@ -34,15 +34,16 @@ def spike_factor(
     direction of the data, gamma_zeta(z) = E[sigma(V xi) h_2(xi)]/sqrt(d).  V is the deviation of the preactivations of
     a neuron with initial readout z.  In this form small tau cancels nothing.
     """
-    z, weight = sinh_rule(READOUT_NODES * refinement) if rule is None else rule
+    centres = readout_centres(steps)
+    z, weight = graded_nodes(*centres, int(np.max(node_counts(*centres, refinement)))) if rule is None else rule
     tau, residual, s = (values[:, None] for values in (steps.tau, steps.tau_r, steps.rescaling))
     deviation = np.sqrt((1 + s * z) ** 2 + (tau**2 + residual**2) * z**2)
     coefficients = dilated_coefficients(activation, deviation, degree, refinement)
-    factor = np.empty((steps.tau.size, degree + 2, z.size))
+    factor = np.empty((steps.tau.size, degree + 2, z.shape[-1]))
     powers = (tau * z / deviation)[..., None] ** np.arange(degree + 1)
     factor[:, :-1] = np.swapaxes(powers * coefficients, 1, 2)
     factor[:, -1] = coefficients[..., 2] / np.sqrt(d)[:, None]
-    return factor * np.sqrt(p[:, None, None] * weight)
+    return factor * np.sqrt(p[:, None] * weight)[:, None]
 
 
 def finite_rank_spikes(factor: Array, intercept: bool = False) -> Spikes:

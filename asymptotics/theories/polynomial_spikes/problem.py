@@ -14,7 +14,9 @@ from ...gaussian import Nonlinearity, nonlinearity
 from ...gaussian.combination import MAX_DEGREE
 from ...parameters import parameter
 from ...problem import Problem
+from .limit import is_critical
 from .prediction import PolynomialSpikesPrediction
+from .solution import solve
 
 Array = NDArray[np.float64]
 
@@ -94,11 +96,11 @@ class PolynomialSpikes(Problem):
 
     @property
     def axis_labels(self) -> Mapping[str, NDArray[Any]]:
-        return {"degree": np.arange(self._degrees)}
+        return {"degree": np.arange(self.degrees)}
 
     @property
-    def _degrees(self) -> int:
-        """Number of overlaps."""
+    def degrees(self) -> int:
+        """Number of overlaps: the degrees 0, 1, ... of the given coefficients, or 0 to 8."""
         return DEGREES if self.target_coefficients is None else len(self.target_coefficients)
 
     def _validate(self) -> None:
@@ -119,7 +121,12 @@ class PolynomialSpikes(Problem):
             "target" if self.target is not None else "target_coefficients", self.link,
             "its information exponent is above 1, and one step learns no direction")
         if limit:
-            self._refuse_critical()
+            exponents = self.cells.arrays["step_exponent"]
+            critical = exponents[is_critical(exponents)]
+            if critical.size:
+                raise ParameterError(
+                    "step_exponent", "must not be (k - 1)/(2 k), where the spike of degree k is at its threshold and "
+                    f"depends on more than the exponent (use level finite_rank), got {critical[0]:.12g}")
 
     @staticmethod
     def _need_linear_part(name: str, function: Nonlinearity, why: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from ...errors import AccuracyWarning
 from .finite_rank import solve_finite_rank
 from .full_solution import solve_full
 from .limit import limiting_step, solve_limit
-from .spectrum import OUTLIERS, solve_spectrum
 from .step import Readouts, Step, TargetMoments, direction_norm_squared, step_of, target_moments
 
 if TYPE_CHECKING:
@@ -22,25 +21,135 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-COEFFICIENTS = 24  # degrees of the teacher that spikes can carry
+DEGREE = 36  # of the teacher that spikes can carry, with refinement
 RIDGELESS = 1e-13  # stands for no ridge where the resolvent has no limit, in units of E sigma^2
 LARGE_STEP, LARGE_RESIDUAL = 0.05, 0.35
 ERRORS = ("test_error", "generalization_error", "ridge_objective", "train_error", "overlaps")
-SPECTRUM = ("singular_values", "bulk_edge", "spike_composition")
-FIRST_LAYER = ("weight_singular_value", "weight_alignment", "weight_readout_alignment")
+DIVERGENT, VANISHING = ("test_error", "generalization_error"), ("ridge_objective", "train_error")
+STEP_PARAMETERS = ("eta", "d", "p", "n0", "noise_var", "direction_norm_squared", "direction_alignment")
 
 
 def solve(problem: PolynomialSpikes, observables: Sequence[str], refinement: int) -> dict[str, Any]:
     """Observables of all cells, "converged" and "residual"."""
-    target = target_moments(problem.link, COEFFICIENTS)
+    target = target_moments(problem.link, DEGREE)
     asked = {"overlaps" if name == "learned_fraction" else name for name in observables}
-    errors = [name for name in ERRORS if name in asked]
-    cells = Cells.of(problem)
-    if problem.level == "limit":
-        answer = _limit(problem, target, cells, errors)
-    else:
-        answer = _at_a_step(problem, target, cells, errors, asked, refinement)
+    errors = tuple(name for name in ERRORS if name in asked) or ("ridge_objective",)
+    answer = (_limit if problem.level == "limit" else _at_a_step)(problem, target, errors, refinement)
     if "overlaps" in answer:
         answer["learned_fraction"] = _fractions(answer["overlaps"], target)
-    return {name: values.reshape(problem.shape + values.shape[1:]) for name, values in answer.items()
-            if name in observables or name in ("converged", "residual")}
+    wanted = {*observables, "converged", "residual"}
+    return {name: values.reshape(problem.shape + values.shape[1:]) for name, values in answer.items() if name in wanted}
+
+
+def _limit(
+    problem: PolynomialSpikes, target: TargetMoments, errors: Sequence[str], refinement: int
+) -> dict[str, Array]:
+    """Level "limit", which has no quadrature to refine."""
+    values, index = _distinct(problem, ("d", "n0", "noise_var", *STEP_PARAMETERS[-2:]))
+    steps = limiting_step(
+        problem.activation, target, values["n0"] / values["d"], values["noise_var"],
+        values.get("direction_norm_squared"), values.get("direction_alignment"),
+    )
+    answer = solve_limit(
+        problem.activation, target, steps, _flat(problem, "step_exponent"), _readouts(problem, index), errors,
+        problem.intercept, problem.degrees,
+    )
+    unknown = np.full(index.size, np.nan)
+    return answer | {
+        "alignment": steps.alignment[index], "tau": unknown, "tau_r": unknown, "row_rescaling": unknown,
+    }
+
+
+def _at_a_step(
+    problem: PolynomialSpikes, target: TargetMoments, errors: Sequence[str], refinement: int
+) -> dict[str, Array]:
+    """Levels "full" and "finite_rank"."""
+    values, index = _distinct(problem, STEP_PARAMETERS)
+    steps = _steps(problem, target, values)
+    readouts = _readouts(problem, index)
+    if problem.level == "full":
+        answer = _full_with_limits(problem, steps, readouts, refinement)
+    else:
+        answer = solve_finite_rank(
+            problem.activation, target, steps, readouts, errors, refinement, problem.intercept, problem.degrees
+        )
+    _warn_of_large_steps(problem.level, steps, index)
+    return answer | {
+        "alignment": steps.alignment[index], "tau": steps.tau[index], "tau_r": steps.tau_r[index],
+        "row_rescaling": steps.rescaling[index],
+    }
+
+
+def _steps(problem: PolynomialSpikes, target: TargetMoments, values: dict[str, Array]) -> Step:
+    d, n0, noise_var = values["d"], values["n0"], values["noise_var"]
+    norm_squared = values.get("direction_norm_squared")
+    if norm_squared is None:
+        norm_squared = direction_norm_squared(target, d, n0, noise_var)
+    return step_of(problem.activation, target, d, values["p"], n0, values["eta"], noise_var, norm_squared,
+                   values.get("direction_alignment"))
+
+
+def _full_with_limits(problem: PolynomialSpikes, steps: Step, readouts: Readouts, refinement: int) -> dict[str, Array]:
+    """Level "full", with the limit lam -> 0+ where lam = 0."""
+    def solved(cells: Readouts) -> dict[str, Array]:
+        return solve_full(problem.activation, problem.link, steps, cells, problem.degrees, refinement,
+                          problem.intercept)
+
+    bare = (readouts.lam == 0) & (readouts.n >= readouts.p)
+    tiny = RIDGELESS * problem.activation.second_moment()
+    answer = solved(readouts._replace(lam=np.where(bare, tiny, readouts.lam)))
+    pinned = bare & (readouts.n == readouts.p)
+    if np.any(pinned):
+        # everything there is a series in sqrt(lam)
+        part = readouts.at(pinned)
+        farther = solved(part._replace(lam=np.full(part.lam.size, 4 * tiny)))
+        answer["overlaps"][pinned] = 2 * answer["overlaps"][pinned] - farther["overlaps"]
+        for names, value in ((DIVERGENT, np.inf), (VANISHING, 0.0)):
+            for name in names:
+                answer[name][pinned] = value
+        _warn(pinned, "have n = p and no ridge, where the test error is infinite")
+    return answer
+
+
+def _fractions(overlaps: Array, target: TargetMoments) -> Array:
+    """Overlaps over the teacher's coefficients, NaN where these are zero."""
+    own = np.zeros(overlaps.shape[1])
+    own[:target.coefficients.size] = target.coefficients[:own.size]
+    present = own != 0
+    return np.where(present, overlaps / np.where(present, own, 1.0), np.nan)
+
+
+def _warn_of_large_steps(level: str, steps: Step, index: Index) -> None:
+    if level == "finite_rank":
+        _warn((steps.tau**2 > LARGE_STEP)[index], f"have tau^2 > {LARGE_STEP}, where level finite_rank is off by a "
+              "few per cent and more (it is correct to order tau^2); use level full")
+    else:
+        _warn((steps.tau_r > LARGE_RESIDUAL)[index], f"have tau_r > {LARGE_RESIDUAL}, where the test error of trained "
+              "networks is a few per cent higher (the residual of the step is not isotropic)")
+
+
+def _warn(where: NDArray[np.bool_], words: str) -> None:
+    count = np.count_nonzero(where)
+    if count:
+        warnings.warn(f"{count} of {where.size} cells {words}", AccuracyWarning, stacklevel=8)
+
+
+# ---- cells
+
+
+def _flat(problem: PolynomialSpikes, name: str) -> Array:
+    """A cell parameter in all cells, as floats."""
+    return np.broadcast_to(problem.cells.arrays[name], problem.shape).reshape(-1).astype(np.float64)
+
+
+def _distinct(problem: PolynomialSpikes, names: Iterable[str]) -> tuple[dict[str, Array], Index]:
+    """Values of parameters over the axes along which any of them varies, and the position of each cell there."""
+    known = tuple(name for name in names if name in problem.cells.arrays)
+    shape, arrays = problem.cells.compact(known)
+    values = {name: array.reshape(-1).astype(np.float64) for name, array in zip(known, arrays, strict=True)}
+    size = int(np.prod(shape))
+    return values, np.broadcast_to(np.arange(size).reshape(shape), problem.shape).reshape(-1)
+
+
+def _readouts(problem: PolynomialSpikes, index: Index) -> Readouts:
+    return Readouts(index, *(_flat(problem, name) for name in ("d", "p", "n", "lam", "noise_var")))

@@ -147,8 +147,7 @@ def solve_readouts(
                 solved["overlaps"] = overlaps
             for name, values in outputs.items():
                 values[index] = solved[name]
-    outputs["converged"] = outputs["converged"] > 0
-    return outputs
+    return outputs | {"converged": outputs["converged"] > 0}
 
 
 def _observables(
