@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 PAGES: dict[str, tuple[str, ...]] = {
     "README.md": (),
     "docs/theories/giant_step.md": (),
+    "docs/theories/polynomial_spikes.md": ("polynomial-spikes",),
 }
 
 
