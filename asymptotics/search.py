@@ -86,7 +86,7 @@ def unlabelled(problem: P) -> P:
     return problem.replace(**problem.cells.arrays)
 
 
-def like_cells(problem: Problem, values: Array, *leading: str) -> Any:
+def like_cells(problem: Problem, values: NDArray[Any], *leading: str) -> Any:
     """An array over leading axes and all cells of a problem, labelled if the problem is."""
     if not any(is_labelled(getattr(problem, name)) for name in problem.parameters):
         return values

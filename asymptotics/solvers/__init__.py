@@ -5,6 +5,7 @@ from .linear import back_substitution, cholesky, solve_2x2, solve_spd, triangula
 from .minimise import Minima, minimise_scalar, minimise_shared
 from .newton import NewtonResult, newton
 from .roots import RootResult, increasing_root
+from .threads import one_blas_thread
 from .tiles import Tile, tiles
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "minimise_scalar",
     "minimise_shared",
     "newton",
+    "one_blas_thread",
     "solve_2x2",
     "solve_spd",
     "tiles",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...gaussian import Nonlinearity
+from ...solvers import one_blas_thread
 from .full import observables, solve_potential
 from .full_tables import build_tables
 from .rules import graded_nodes, kappa_centres, node_counts, readout_centres
@@ -41,6 +42,14 @@ def solve_full(
     intercept : bool
         Whether the readout has an intercept without penalty.
     """
+    with one_blas_thread():
+        return _solve_full(activation, target, steps, readouts, degrees, refinement, intercept)
+
+
+def _solve_full(
+    activation: Nonlinearity, target: Nonlinearity, steps: Step, readouts: Readouts, degrees: int, refinement: int,
+    intercept: bool,
+) -> dict[str, Array]:
     cells = readouts.lam.size
     outputs: dict[str, Array] = {}
     residual, converged = np.full(cells, np.nan), np.zeros(cells, dtype=bool)

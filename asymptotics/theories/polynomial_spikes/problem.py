@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ParameterError
 from ...gaussian import Nonlinearity, nonlinearity
 from ...gaussian.combination import MAX_DEGREE
 from ...parameters import parameter
 from ...problem import Problem
+from ...search import optimal_ridge
+from .answers import edge_crossings, optimal_split, optimal_step, phase_table
 from .limit import is_critical
 from .prediction import PolynomialSpikesPrediction
 from .solution import solve
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Array = NDArray[np.float64]
 
@@ -133,6 +138,97 @@ class PolynomialSpikes(Problem):
         coefficient = function.hermite_coefficients(1)[1]
         if abs(coefficient) <= 1e-12 * math.sqrt(function.second_moment()):
             raise ParameterError(name, f"must have a linear component E[f(z) z], else {why}; got {function}")
+
+    def optimal_ridge(self) -> Self:
+        """The same problem with `lam` replaced, in every cell, by the one that minimises the test error.
+
+        Returns
+        -------
+        Problem
+            `lam` spans the remaining cells; it is 0 where no ridge is best.
+
+        Warns
+        -----
+        AccuracyWarning
+            If the best ridge is infinite in some cells (there a large one stands for it).
+        """
+        return optimal_ridge(self, self.activation.second_moment())
+
+    def optimal_step(self, ridge: str = "given") -> Self:
+        """The same problem with `eta` replaced, in every cell, by the one that minimises the test error.
+
+        Parameters
+        ----------
+        ridge : str
+            "given", or "optimal" for the best `lam` at every step, which then replaces it.
+
+        Returns
+        -------
+        Problem
+            `eta` spans the remaining cells; it is 0 where no step is best.
+
+        Raises
+        ------
+        ParameterError
+            At level "limit".
+
+        Warns
+        -----
+        AccuracyWarning
+            If in some cells the best step is infinitesimal or infinite (a small or large one stands for it).  At level
+            "finite_rank", which does not see the noise of large steps, it often is.
+        """
+        return optimal_step(self, ridge)
+
+    def optimal_split(self, budget: Any, ridge: str = "given") -> Self:
+        """The same problem with samples split between step and readout so that the test error is smallest.
+
+        Parameters
+        ----------
+        budget : int, array_like or xarray.DataArray
+            Samples of both together, n0 + n; its axes join those of the other parameters.
+        ridge : str
+            "given", or "optimal" for the best `lam` at every split, which then replaces it.
+
+        Returns
+        -------
+        Problem
+            `n0` and `n`, whole numbers >= 1, span the cells.
+
+        Raises
+        ------
+        ParameterError
+            If the budget is not a whole number >= 2, or at level "limit".
+        """
+        return optimal_split(self, budget, ridge)
+
+    def edge_crossings(self) -> xr.Dataset:
+        """Learning rates at which the spikes leave the bulk of the singular values, level "finite_rank"; eq. (22).
+
+        Returns
+        -------
+        xarray.Dataset
+            Over the cells and the axis `outlier`: `eta` at which there is one outlier more, and its `tau`.  0 if it is
+            outside before the step (activations with a mean), NaN if it never is.  A given `eta` is ignored.
+        """
+        return edge_crossings(self)
+
+    def phase_table(self, exponents: ArrayLike) -> xr.Dataset:
+        """What is learned at eta = n^a in the limit, and beside it at the actual sizes.
+
+        Parameters
+        ----------
+        exponents : array_like
+            Step exponents a < 1/2; at thresholds (k - 1)/(2 k) the limit is NaN.
+
+        Returns
+        -------
+        xarray.Dataset
+            Over the axis `step_exponent`, the cells and `degree`: `learned_fraction_limit`, `test_error_limit` and the
+            number of `spikes` as n -> infinity; `learned_fraction`, `test_error`, `eta`, `tau` and the number of
+            `outliers` at the sizes of the problem (level "full", or its own).
+        """
+        return phase_table(self, exponents)
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         return solve(self, observables, refinement)

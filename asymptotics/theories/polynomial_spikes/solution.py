@@ -13,6 +13,7 @@ from ...errors import AccuracyWarning
 from .finite_rank import solve_finite_rank
 from .full_solution import solve_full
 from .limit import limiting_step, solve_limit
+from .spectrum import OUTLIERS, first_layer_spike, solve_edge, solve_spectrum
 from .step import Readouts, Step, TargetMoments, direction_norm_squared, step_of, target_moments
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ RIDGELESS = 1e-13  # stands for no ridge where the resolvent has no limit, in un
 LARGE_STEP, LARGE_RESIDUAL = 0.05, 0.35
 ERRORS = ("test_error", "generalization_error", "ridge_objective", "train_error", "overlaps")
 DIVERGENT, VANISHING = ("test_error", "generalization_error"), ("ridge_objective", "train_error")
+SPECTRUM = ("singular_values", "threshold_ratio", "spike_vectors", "bulk_edge")
+FIRST_LAYER = ("first_layer_singular_value", "first_layer_alignment", "first_layer_readout_alignment")
 STEP_PARAMETERS = ("eta", "d", "p", "n0", "noise_var", "direction_norm_squared", "direction_alignment")
 
 
@@ -35,6 +38,10 @@ def solve(problem: PolynomialSpikes, observables: Sequence[str], refinement: int
     asked = {"overlaps" if name == "learned_fraction" else name for name in observables}
     errors = tuple(name for name in ERRORS if name in asked) or ("ridge_objective",)
     answer = (_limit if problem.level == "limit" else _at_a_step)(problem, target, errors, refinement)
+    if asked.intersection(SPECTRUM):
+        answer |= _spectrum(problem, target, asked, refinement)
+    if asked.intersection(FIRST_LAYER):
+        answer |= _first_layer(problem, target)
     if "overlaps" in answer:
         answer["learned_fraction"] = _fractions(answer["overlaps"], target)
     wanted = {*observables, "converged", "residual"}
@@ -109,6 +116,32 @@ def _full_with_limits(problem: PolynomialSpikes, steps: Step, readouts: Readouts
                 answer[name][pinned] = value
         _warn(pinned, "have n = p and no ridge, where the test error is infinite")
     return answer
+
+
+def _spectrum(problem: PolynomialSpikes, target: TargetMoments, asked: set[str], refinement: int) -> dict[str, Array]:
+    """Outliers and bulk edge of the features."""
+    degrees = problem.degrees if "spike_vectors" in asked else 0
+    if problem.level == "limit":
+        cells, unknown = problem.cells.size, np.full((problem.cells.size, OUTLIERS, problem.degrees), np.nan)
+        return {"singular_values": unknown[..., 0], "threshold_ratio": unknown[..., 0], "spike_vectors": unknown,
+                "bulk_edge": solve_edge(problem.activation, _readouts(problem, np.arange(cells)))}
+    values, index = _distinct(problem, STEP_PARAMETERS)
+    solved = solve_spectrum(
+        problem.activation, _steps(problem, target, values), _readouts(problem, index), degrees, refinement
+    )
+    return {"threshold_ratio" if name == "spike_margins" else name: array for name, array in solved.items()
+            if name != "residual"}
+
+
+def _first_layer(problem: PolynomialSpikes, target: TargetMoments) -> dict[str, Array]:
+    """The spike of the weights."""
+    if problem.level == "limit":
+        return dict.fromkeys(FIRST_LAYER, np.full(problem.cells.size, np.nan))
+    values, index = _distinct(problem, STEP_PARAMETERS)
+    steps = _steps(problem, target, values)
+    spike = first_layer_spike(steps.tau * np.sqrt(values["p"]), steps.alignment, values["p"] / values["d"])
+    roots = spike.singular_value, np.sqrt(spike.teacher) * np.sign(steps.alignment), np.sqrt(spike.left)
+    return {name: array[index] for name, array in zip(FIRST_LAYER, roots, strict=True)}
 
 
 def _fractions(overlaps: Array, target: TargetMoments) -> Array:
