@@ -377,9 +377,7 @@ class Kernel(NamedTuple):
 class Spiked:
     """Spikes on a bulk, and a teacher with c*_0, c*_1, ..., E y^2 = second (noise included), rho = <b, theta>/|b|."""
 
-    def __init__(
-        self, bulk: Bulk, kernel: Kernel, coefficients: Sequence[mpf], second: mpf, rho: mpf
-    ) -> None:
+    def __init__(self, bulk: Bulk, kernel: Kernel, coefficients: Sequence[mpf], second: mpf, rho: mpf) -> None:
         self.bulk, self.kernel, self.second, self.rho = bulk, kernel, second, rho
         self.coefficients = coefficients
 
