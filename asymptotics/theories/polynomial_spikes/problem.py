@@ -154,13 +154,13 @@ class PolynomialSpikes(Problem):
         """
         return optimal_ridge(self, self.activation.second_moment())
 
-    def optimal_step(self, ridge: str = "given") -> Self:
-        """The same problem with `eta` replaced, in every cell, by the one that minimises the test error.
+    def optimal_step(self, ridge: str = "optimal") -> Self:
+        """The same problem with `eta` and `lam` replaced, in every cell, by those that minimise the test error.
 
         Parameters
         ----------
         ridge : str
-            "given", or "optimal" for the best `lam` at every step, which then replaces it.
+            "optimal", or "given" to keep `lam`.
 
         Returns
         -------
