@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from ...gaussian import Nonlinearity
 from ...solvers import one_blas_thread
+from ...spectra.random_features import resolvent
 from .full import observables, solve_potential
-from .full_tables import build_tables
+from .full_tables import Tables, build_tables
 from .rules import graded_nodes, kappa_centres, node_counts, readout_centres
+from .spikes import random_features
 from .step import Readouts, Step
 
 Array = NDArray[np.float64]
@@ -65,15 +67,21 @@ def _solve_full(
         size = max(1, TILE_WORK // (tables.slope.shape[2] * tables.slope.shape[3] * tables.sectors))
         for index in np.split(own, range(size, own.size, size)):
             tile = readouts.at(index)._replace(step=local[readouts.step[index]])
-            start = np.zeros((index.size, tables.z_weight.shape[1] + tables.kappa.shape[1]))
-            resolvent = solve_potential(tables, tile, start)
-            residual[index] = resolvent.residual
-            values = observables(tables, tile, resolvent, degrees, intercept)
+            solution = solve_potential(tables, tile, _before_the_step(activation, tables, tile))
+            residual[index] = solution.residual
+            values = observables(tables, tile, solution, degrees, intercept)
             finite = np.isfinite(values["test_error"])
-            converged[index] = resolvent.converged & (resolvent.residual <= RESIDUAL_LIMIT) & finite
+            converged[index] = solution.converged & (solution.residual <= RESIDUAL_LIMIT) & finite
             for name, array in values.items():
                 outputs.setdefault(name, np.full((cells, *array.shape[1:]), np.nan))[index] = array
     return outputs | {"residual": residual, "converged": converged}
+
+
+def _before_the_step(activation: Nonlinearity, tables: Tables, readouts: Readouts) -> Array:
+    """log Gz and log e (C, I + J) at tau = 0, where both are constant."""
+    bulk = resolvent(random_features(activation, readouts), readouts.lam)
+    constants = np.log(np.stack([bulk.coupling / bulk.r_w, bulk.r_w], axis=1))
+    return np.repeat(constants, [tables.z_weight.shape[1], tables.kappa.shape[1]], axis=1)
 
 
 def _groups(steps: Step, refinement: int) -> Iterator[tuple[Index, Index]]:
