@@ -7,7 +7,14 @@ of parameters at once, and read the observables as arrays or as a labelled datas
 from .errors import AccuracyWarning, ParameterError
 from .gaussian import Nonlinearity, nonlinearity
 from .problem import Prediction, Problem, check, grid
-from .theories import THEORIES, ConcreteFeatures, GiantStep, SpikedRandomFeatures, gaussian_readout
+from .theories import (
+    THEORIES,
+    ConcreteFeatures,
+    GiantStep,
+    PolynomialSpikes,
+    SpikedRandomFeatures,
+    gaussian_readout,
+)
 
 __version__ = "0.1.0"
 
@@ -18,6 +25,7 @@ __all__ = [
     "GiantStep",
     "Nonlinearity",
     "ParameterError",
+    "PolynomialSpikes",
     "Prediction",
     "Problem",
     "SpikedRandomFeatures",

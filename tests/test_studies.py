@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 import asymptotics as asy
-from asymptotics import ParameterError, studies
+from asymptotics import ParameterError, plots, studies
 from asymptotics.studies import execution, simulation
 from tests.toy import Toy
 
@@ -146,7 +146,8 @@ def test_log_spacing_is_geometric() -> None:
         ({"output": {"plot": "a.png", "plot_kind": "heatmap"}}, "output.plot: a heat map needs two axes"),
         ({"output": {"plot": "a.png", "x": "lam"}}, "output.x: must be one of the axes alpha, got 'lam'"),
         ({"output": {"x": "alpha"}}, "output.x: needs output.plot"),
-        ({"output": {"plot": "a.png", "observables": ["spectrum"]}}, "output.observables: must name an"),
+        ({"output": {"plot": "a.png", "observables": ["spectrum"], "plot_kind": "decomposition"}},
+         "output.observables: must name an"),
         ({"output": {"plot": "a.png", "plot_kind": "decomposition"}}, "output.observables: must name an observable"),
         ({"axes": {}, "parameters": {"lam": 1.0, "alpha": 1.0}, "output": {"plot": "a.png"}}, "output.plot: needs an"),
         ({"simulation": {}}, "simulation.points: must have every axis longer than one; alpha is missing"),
@@ -369,6 +370,29 @@ def test_fixed_axes_and_the_optimum_are_simulated_too(tmp_path: Path, installed:
     table = rows(tmp_path / "study_simulation.csv")
     assert [row["observable"] for row in table] == ["test_error", "fit_error"] * 2
     assert {row["lam"] for row in table} == {repr(float(value)) for value in found["lam"].values.ravel()}
+
+
+def test_observables_with_an_axis_of_their_own_are_simulated_too(tmp_path: Path, installed: Callable) -> None:
+    def noisy(problem: Toy, sizes: dict, seed: np.random.SeedSequence) -> dict[str, Any]:
+        offset = (seed.spawn_key[1] - 1.0) * np.array([1.0, 2.0])
+        return {"spectrum": problem.solve().spectrum + offset}
+
+    installed(noisy)
+    study = studies.parse(document(
+        simulation={"d": 9, "seeds": 3, "points": {"alpha": [1.0, 2.0]}},
+        output={"observables": ["spectrum"], "table": "a.csv", "plot": "a.png"},
+    ))
+    results = studies.run_study(study, tmp_path)
+    found = results.simulation
+    assert found is not None and found["spectrum"].dims == ("alpha", "degree")
+    np.testing.assert_allclose(found["spectrum"], found["spectrum_theory"])
+    np.testing.assert_allclose(found["spectrum_standard_error"], [[1 / np.sqrt(3), 2 / np.sqrt(3)]] * 2)
+    table = rows(tmp_path / "a_simulation.csv")
+    assert [row["observable"] for row in table] == ["spectrum[0]", "spectrum[1]"] * 2
+    assert [float(row["theory"]) for row in table] == pytest.approx(found["spectrum_theory"].values.ravel().tolist())
+    axes = plots.draw(results.dataset, None, None, ["spectrum"], found)
+    assert len(axes.containers) == 2  # points with error bars, for each degree
+    assert sum(line.get_linestyle() == "-" for line in axes.get_lines()) == 2
 
 
 def test_a_network_that_diverged_is_not_averaged_away(tmp_path: Path, installed: Callable) -> None:

@@ -80,7 +80,7 @@ def protocol(size: str) -> Protocol:
         title=f"concrete-features, {size}: trained networks beside predictions from their own first layer",
         simulate=simulate,
         settings=tuple(settings),
-        networks={200: 300, 600: 120} if size == "full" else {80: 300, 240: 150},
+        networks={200: 500, 600: 240} if size == "full" else {80: 300, 240: 150},
         test_points=4000,
         precision={"test_error": 0.01},
         remarks=(

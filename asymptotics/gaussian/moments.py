@@ -70,15 +70,28 @@ def integrate_moments(function: Integrable, mean: Array, variance: Array) -> Mom
     m, s = np.ravel(mean).astype(np.float64), np.sqrt(np.ravel(variance).astype(np.float64))
     if not m.size:
         return Moments(*(np.zeros(shape) for _ in range(4)))
+    # wide distributions need fine steps in z: those of similar width share one
+    octave = np.floor(2 * np.log2(s)).astype(np.intp) if function.trapezoid_step(1.0) else np.zeros(m.size, np.intp)
+    if octave[0] == octave[-1] and np.all(octave == octave[0]):
+        moments = _alike(function, m, s)
+    else:
+        moments = Moments(*np.empty((4, m.size)))
+        for own in np.unique(octave):
+            where = octave == own
+            for values, part in zip(moments, _alike(function, m[where], s[where]), strict=True):
+                values[where] = part
+    return Moments(*(moment.reshape(shape) for moment in moments))
+
+
+def _alike(function: Integrable, m: Array, s: Array) -> Moments:
+    """Moments at means and deviations by one kind of rule."""
     half_range = GAUSSIAN_RANGE if function.degree <= 2 else _half_range(function, m, s)
     step = function.trapezoid_step(float(np.max(s)))
     if step is None:
-        moments = _settled(function, m, s, half_range)
-    elif step and 2 * half_range / step <= _LONGEST_TRAPEZOID:
-        moments = _by_trapezoid(function, m, s, half_range, step)
-    else:
-        moments = _by_panels(function, m, s, half_range, function.ripple)
-    return Moments(*(moment.reshape(shape) for moment in moments))
+        return _settled(function, m, s, half_range)
+    if step and 2 * half_range / step <= _LONGEST_TRAPEZOID:
+        return _by_trapezoid(function, m, s, half_range, step)
+    return _by_panels(function, m, s, half_range, function.ripple)
 
 
 def _half_range(function: Integrable, m: Array, s: Array) -> float:

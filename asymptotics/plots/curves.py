@@ -30,8 +30,8 @@ def learning_curves(
 ) -> Axes:
     """Draw observables as lines, one for every value of the other axes, and simulated networks as points on them.
 
-    An observable that is the same in all cells becomes a dashed reference line.  Lines are broken where a value is
-    not finite.
+    Axes of the observables, such as degree, count as axes; lines without a finite value are left out.  An observable
+    that is the same in all cells becomes a dashed reference line.  Lines are broken where a value is not finite.
 
     Parameters
     ----------
@@ -58,7 +58,8 @@ def learning_curves(
         constant = set()
     references = [array for array in arrays if array.name in constant]
     curves = [array for array in arrays if array.name not in constant]
-    groups = _groups(dataset, others)
+    groups = {group: place for group, place in _groups(dataset, others).items()
+              if any(np.any(np.isfinite(_line(curve, dim, values, place)[1])) for curve in curves)}
     simulated = {} if simulation is None else _groups(simulation, others, like=dataset)
     points = [] if simulation is None else [curve.name for curve in curves if curve.name in simulation]
     colour = _Colours([*groups, *(group for group in simulated if points and group not in groups)], curves)
@@ -72,6 +73,8 @@ def learning_curves(
             ax.axhline(float(reference.values.flat[0]), color=REFERENCE, linestyle=line, linewidth=1.2, zorder=1)
         for name, (group, place) in itertools.product(points, simulated.items()):
             assert simulation is not None
+            if group not in colour.groups:
+                continue
             _draw_points(ax, simulation, name, dim, simulation.coords[values.name], place, colour(group, name))
         scale_axis(ax, "x", values)
         scale_axis(ax, "y", np.concatenate([np.ravel(array.values) for array in arrays]))

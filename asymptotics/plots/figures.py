@@ -104,9 +104,11 @@ def draw(
     if observables is None and kind != "decomposition":
         observables = ["test_error"] if "test_error" in scalar else scalar[:1]
     drawn = [name for name in observables or COMPONENTS if name in scalar]
+    if kind == "curves":
+        # an observable with an axis of its own has several lines, and is drawn if there is no other
+        whole = drawn or [name for name in observables or () if name in dataset]
+        return learning_curves(dataset, x=x, observables=whole, simulation=simulation)
     if kind == "heatmap":
         return heat_map(dataset, drawn[0], x=x)
-    if kind == "decomposition":
-        whole = set(COMPONENTS) <= set(drawn)
-        return error_decomposition(dataset, x=x, components=COMPONENTS if whole else drawn)
-    return learning_curves(dataset, x=x, observables=drawn, simulation=simulation)
+    complete = set(COMPONENTS) <= set(drawn)
+    return error_decomposition(dataset, x=x, components=COMPONENTS if complete else drawn)

@@ -1,12 +1,15 @@
 """Batched solvers: damped Newton, bracketed roots, scalar minimisation, small linear systems, tiles."""
 
+from .convex import ConvexResult, minimise_convex
 from .linear import back_substitution, cholesky, solve_2x2, solve_spd, triangular_rows
 from .minimise import Minima, minimise_scalar, minimise_shared
 from .newton import NewtonResult, newton
 from .roots import RootResult, increasing_root
+from .threads import one_blas_thread
 from .tiles import Tile, tiles
 
 __all__ = [
+    "ConvexResult",
     "Minima",
     "NewtonResult",
     "RootResult",
@@ -14,9 +17,11 @@ __all__ = [
     "back_substitution",
     "cholesky",
     "increasing_root",
+    "minimise_convex",
     "minimise_scalar",
     "minimise_shared",
     "newton",
+    "one_blas_thread",
     "solve_2x2",
     "solve_spd",
     "tiles",

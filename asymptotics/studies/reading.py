@@ -170,7 +170,7 @@ def _output(study: Study, known: Mapping[str, Observable], section: Section) -> 
         numeric = [name for name in study.axes if name not in study.fixed_axes]
         kind = check_figure(lengths, numeric, output.plot_kind, output.x, "output.")
         scalar = {name for name, declared in known.items() if not declared.dims}
-        if not scalar & set(observables or (COMPONENTS if kind == "decomposition" else scalar)):
+        if kind != "curves" and not scalar & set(observables or (COMPONENTS if kind == "decomposition" else scalar)):
             raise ParameterError("output.observables", "must name an observable to plot that has no axes of its own")
         output = dataclasses.replace(output, plot_kind=kind)
     elif output.plot_kind or output.x:
@@ -196,7 +196,10 @@ def _simulation(study: Study, section: Section) -> Simulation:
     for name, values in study.axes.items():
         if len(values) > 1 and name not in points:
             raise ParameterError("simulation.points", f"must have every axis longer than one; {name} is missing")
-    return Simulation(section.whole("d", low=1), points, section.whole("seeds", low=2, default=8),
+    own = "d" in study.theory.parameters
+    if own and "d" in section.table:
+        raise ParameterError(section.key("d"), f"is a parameter of {study.theory.slug}; leave it out here")
+    return Simulation(None if own else section.whole("d", low=1), points, section.whole("seeds", low=2, default=8),
                       section.whole("seed", low=0, default=0))
 
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from ..errors import ParameterError
 from ..problem import Problem
-from ..tables import Table, column
+from ..tables import Table, column, from_dataset
 from .study import Study
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Simulator = Callable[[Problem, Mapping[str, int], np.random.SeedSequence], Mapping[str, float]]
+Simulator = Callable[[Problem, Mapping[str, int], np.random.SeedSequence], Mapping[str, Any]]
 
 GROUP = "asymptotics.simulators"
 
@@ -51,7 +51,7 @@ class Networks:
         self.problems = problems
         self.theory = theory
         self.seeds = study.simulation.seeds
-        self.sizes = {"d": study.simulation.d}
+        self.sizes = {} if study.simulation.d is None else {"d": study.simulation.d}
         self.shape = tuple(map(len, study.simulation_axes().values()))
         self.finished = np.zeros((*self.shape, self.seeds), dtype=bool)
         self.samples: dict[str, np.ndarray] = {}
@@ -67,14 +67,15 @@ class Networks:
                     # the network depends on its point and repetition only, not on what was simulated before
                     seed = np.random.SeedSequence(self.study.simulation.seed, spawn_key=(point, repetition))
                     for name, value in simulator(cell, self.sizes, seed).items():
-                        if self._keeps(name):
-                            samples = self.samples.setdefault(name, np.full(self.finished.shape, np.nan))
-                            samples[(*index, repetition)] = value if np.isfinite(value) else np.nan
+                        if name in self.theory:
+                            self._keep(name, (*index, repetition), np.asarray(value, dtype=np.float64))
                     self.finished[(*index, repetition)] = True
                     bar.update()
 
-    def _keeps(self, name: str) -> bool:
-        return name in self.theory and not set(self.theory[name].dims) - set(self.study.axes)
+    def _keep(self, name: str, place: tuple[int, ...], value: np.ndarray) -> None:
+        """Store what one network measured; trailing axes come last."""
+        samples = self.samples.setdefault(name, np.full(self.finished.shape + value.shape, np.nan))
+        samples[place] = np.where(np.isfinite(value), value, np.nan)
 
     def _cells(self) -> Iterator[tuple[tuple[int, ...], Problem]]:
         """Every point with its problem, which has no axes left."""
@@ -94,14 +95,16 @@ class Networks:
         variables: dict[str, Any] = {"converged": self.theory["converged"],
                                      "networks": (dims, self.finished.sum(axis=-1))}
         for name, samples in self.samples.items():
-            theory = self.theory[name]
+            own = self.theory[name]
+            along = (*dims, *(dim for dim in own.dims if dim not in dims))
+            theory = own.transpose(*along).values
             mean, error = _statistics(samples, self.finished)
-            deviation = mean - theory.values
-            variables[name] = (dims, mean, theory.attrs)
-            variables[f"{name}_theory"] = (dims, theory.values, theory.attrs)
-            variables[f"{name}_standard_error"] = (dims, error)
-            variables[f"{name}_z"] = (dims, _ratio(deviation, error))
-            variables[f"{name}_relative_error"] = (dims, _ratio(deviation, theory.values))
+            deviation = mean - theory
+            variables[name] = (along, mean, own.attrs)
+            variables[f"{name}_theory"] = (along, theory, own.attrs)
+            variables[f"{name}_standard_error"] = (along, error)
+            variables[f"{name}_z"] = (along, _ratio(deviation, error))
+            variables[f"{name}_relative_error"] = (along, _ratio(deviation, theory))
         parameters = {**json.loads(self.theory.attrs["parameters"]), "simulation": self.sizes}
         attributes = {**self.theory.attrs, "parameters": json.dumps(parameters), "observables": list(self.samples),
                       **{f"size_{name}": size for name, size in self.sizes.items()}}
@@ -116,25 +119,37 @@ def simulation_table(simulation: xr.Dataset) -> Table:
               if set(array.dims) <= set(dims)}
     quantities = {"theory": "_theory", "simulation": "", "standard_error": "_standard_error", "z": "_z",
                   "relative_error": "_relative_error"}
+    columns = {quantity: _by_component(simulation, suffix) for quantity, suffix in quantities.items()}
     table: Table = {name: [] for name in (*points, "observable", *quantities, "networks")}
     for row, networks in enumerate(simulation["networks"].values.ravel().tolist()):
-        for observable in simulation.attrs["observables"] if networks else ():
-            line = [values[row] for values in points.values()]
-            values = [simulation[observable + suffix].values.flat[row].item() for suffix in quantities.values()]
-            for name, value in zip(table, [*line, observable, *values, networks], strict=True):
+        for observable in columns["theory"] if networks else ():
+            values = [column[observable][row] for column in columns.values()]
+            line = [*(values[row] for values in points.values()), observable, *values, networks]
+            for name, value in zip(table, line, strict=True):
                 table[name].append(value)
     return table
 
 
+def _by_component(simulation: xr.Dataset, suffix: str) -> dict[str, list]:
+    """Columns over the points by observable, with several along trailing axes: `overlaps[2]`."""
+    parts = simulation[["converged", *(name + suffix for name in simulation.attrs["observables"])]]
+    named = from_dataset(parts.rename({name + suffix: name for name in simulation.attrs["observables"] if suffix}))
+    return {name: values for name, values in named.items()
+            if name.partition("[")[0] in simulation.attrs["observables"]}
+
+
 def _statistics(samples: np.ndarray, finished: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over the finished networks (last axis) and its standard error; NaN where there are too few."""
-    count = finished.sum(axis=-1)
-    mean = _ratio(np.where(finished, samples, 0.0).sum(axis=-1), count)
-    squares = np.where(finished, (samples - mean[..., None]) ** 2, 0.0).sum(axis=-1)
+    """Mean over the finished networks and its standard error, NaN where there are too few; trailing axes last."""
+    axis = finished.ndim - 1
+    trailing = (1,) * (samples.ndim - finished.ndim)
+    count = finished.sum(axis=-1).reshape(finished.shape[:-1] + trailing)
+    finished = finished.reshape(finished.shape + trailing)
+    mean = _ratio(np.where(finished, samples, 0.0).sum(axis=axis), count)
+    squares = np.where(finished, (samples - np.expand_dims(mean, axis)) ** 2, 0.0).sum(axis=axis)
     return mean, np.sqrt(_ratio(squares, count * (count - 1)))
 
 
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a / b; NaN where b = 0 or the ratio is not defined."""
     defined = np.isfinite(a) & np.isfinite(b) & (b != 0)
-    return np.divide(a, b, out=np.full(np.shape(a), np.nan), where=defined)
+    return np.divide(a, b, out=np.full(np.shape(defined), np.nan), where=defined)

@@ -30,9 +30,12 @@ class Output:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Simulation:
-    """Actual networks beside the theory: `seeds` of them at every point of the product of `points`."""
+    """Actual networks beside the theory: `seeds` of them at every point of the product of `points`.
 
-    d: int
+    `d` is None where the input dimension is a parameter of the theory.
+    """
+
+    d: int | None
     points: Axes
     seeds: int = 8
     seed: int = 0

@@ -43,6 +43,21 @@ def test_with_noise_too():
     assert solution.test_error == pytest.approx(noisy.test_error, rel=1e-4)
 
 
+@np.errstate(under="ignore")
+def test_stored_outputs_of_the_public_notebook_lack_an_order_parameter(limit):
+    """theory.ipynb stores 0.043118 at alpha = 0.9: its equations with its variance and th = 0."""
+    c1 = names.nonlinearity("tanh").hermite_coefficients(1)[1]
+    r, c, gamma = (float(value) for value in (limit.spike_strength, limit.bulk_variance, limit.alignment))
+    bulk = limiting_bulk(1500, 1 + (c - 1) * c1**2)
+    with_th, without = (
+        PublishedAlgorithm(np.tanh, np.sin, r, 1 + (c - 1) * c1**2, gamma, part).solve(
+            ALPHA, giant_step.LAM, tolerance=1e-6).test_error
+        for part in (bulk, bulk._replace(along_spike=0 * bulk.along_spike))
+    )
+    assert without == pytest.approx(0.043118, rel=2e-3)
+    assert with_th < 0.985 * 0.043118
+
+
 def test_sampled_matrices_scatter_around_the_limit(limit):
     """At d = 200 the test error of one matrix scatters by 3 % (like 1/sqrt(d)): 1.5 % for the mean of four."""
     algorithms = [giant_step.published_algorithm(200, seed) for seed in range(4)]

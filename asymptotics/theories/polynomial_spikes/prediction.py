@@ -53,3 +53,22 @@ class PolynomialSpikesPrediction(Prediction):
     bulk_edge: Any = observable(
         "largest singular value of the bulk of F/sqrt(n) before the step", symbol=r"s_{\mathrm{edge}}"
     )
+    threshold_ratio: Any = observable(
+        "strength of the spikes over the threshold beyond which they leave the bulk (finite_rank), largest first",
+        symbol=r"\vartheta_j", dims=("outlier",), undefined=_NOT_AT_LIMIT,
+    )
+    spike_vectors: Any = observable(
+        "cosine of the left singular vector of an outlier with h_k(kappa), kappa along the learned direction",
+        symbol=r"\langle u_j, h_k\rangle", dims=("outlier", "degree"),
+        undefined="NaN beyond the last outlier, and at level \"limit\"",
+    )
+    first_layer_singular_value: Any = observable(
+        "largest singular value of the weights W after the step", symbol=r"s_1(W)", undefined=_NOT_AT_LIMIT
+    )
+    first_layer_alignment: Any = observable(
+        "cosine of the right singular vector of W with theta", symbol=r"\cos(v_1, \theta)", undefined=_NOT_AT_LIMIT
+    )
+    first_layer_readout_alignment: Any = observable(
+        "cosine of the left singular vector of W with the initial readout", symbol=r"\cos(u_1, a)",
+        undefined=_NOT_AT_LIMIT,
+    )

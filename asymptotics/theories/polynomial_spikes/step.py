@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...gaussian import Nonlinearity
-from ...gaussian.quadrature import normal_density
 
 Array = NDArray[np.float64]
+
+ROUNDING = 1e-14  # of Hermite coefficients, relative to the norm
 
 
 class Step(NamedTuple):
@@ -57,11 +58,13 @@ class TargetMoments(NamedTuple):
 
 
 def target_moments(target: Nonlinearity, degree: int) -> TargetMoments:
-    """The moments, with coefficients up to a degree."""
+    """The moments, with coefficients up to a degree; those below rounding are zeros."""
+    second, coefficients = target.second_moment(), target.hermite_coefficients(degree)
+    coefficients = np.where(np.abs(coefficients) > ROUNDING * math.sqrt(second), coefficients, 0.0)
     z, weight = target.standard_rule(0.5)
     with np.errstate(under="ignore"):
-        square = weight * target.value(z) ** 2
-        return TargetMoments(target.hermite_coefficients(degree), target.second_moment(), float(np.sum(square * z * z)))
+        weighted = float(np.sum(weight * (z * target.value(z)) ** 2))
+    return TargetMoments(coefficients, second, weighted)
 
 
 def direction_norm_squared(target: TargetMoments, d: Array, n0: Array, noise_var: Array) -> Array:
@@ -81,6 +84,7 @@ def step_of(
 ) -> Step:
     """The step at a learning rate; eqs. (4), (5)."""
     _, c1, c2 = activation.hermite_coefficients(2)
+    c2 = c2 if abs(c2) > ROUNDING * math.sqrt(activation.second_moment()) else 0.0
     c0_star, c1_star = target.coefficients[:2]
     norm = np.sqrt(norm_squared)
     return Step(
@@ -90,19 +94,6 @@ def step_of(
         eta * np.sqrt(d / n0 * (target.second + noise_var) * activation.slope_variance() / p),
         eta * math.sqrt(2) * c2 * c0_star / np.sqrt(p),
     )
-
-
-def sinh_rule(count: int, half_range: float = 8.3, sharpness: float = 0.8) -> tuple[Array, Array]:
-    """Nodes and weights for N(0, 1), dense near zero: x = sinh(u)/sharpness with equally spaced u.
-
-    Functions of the readout z and of kappa narrow like v/(tau |z|) as the step grows, where Gauss-Hermite nodes
-    converge slowly.
-    """
-    reach = math.asinh(sharpness * half_range)
-    u = np.linspace(-reach, reach, count)
-    nodes = np.sinh(u) / sharpness
-    weights = normal_density(nodes) * np.cosh(u)
-    return nodes, weights / np.sum(weights)
 
 
 class Readouts(NamedTuple):
@@ -127,4 +118,4 @@ class Readouts(NamedTuple):
 
     def at(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Readouts:
         """Some of the cells."""
-        return Readouts(*(values[index] for values in self))
+        return Readouts(self.step[index], *(values[index] for values in self[1:]))

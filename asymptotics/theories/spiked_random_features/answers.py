@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...datasets import coordinates, plain_parameters
-from ...errors import AccuracyWarning, ParameterError
+from ...errors import ParameterError
 from ...gaussian import Nonlinearity
 from ...gaussian.hermite import hermite_functions
 from ...gaussian.quadrature import normal_density
-from ...solvers import Minima, minimise_scalar, minimise_shared, tiles
+from ...search import best_errors, errors_of, in_blocks, like_cells, unlabelled, warn_at_ends
+from ...solvers import minimise_shared, tiles
 from .gradient_step import SpikeParameters, spike_parameters
 from .kappa_rule import MOST_NODES, choose_rule, rule_nodes
-from .problem import GiantStep, _like_cells, _RidgeReadout
+from .problem import GiantStep, _RidgeReadout
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,11 +30,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Step = TypeVar("Step", bound=GiantStep)
 
-TRIALS = 1 << 20  # cells solved at once
 STEP_RANGE = 1e3  # steps between 1/this and this times the step that changes the weights by their own size
 SPLIT_RANGE = 1e3  # ratios of the two sample sizes between 1/this and this
-RIDGE_RANGE = 1e9  # as in `optimal_ridge`
-RIDGE_SCAN, RIDGE_ROUNDS = 49, 2  # errors at the best ridge to 1e-12, its place to 1e-6
 HERMITE_CLASS = 9  # of rules for products with Hermite polynomials, which decay like the root of the density
 HERMITE_WORK = 1 << 21  # elements of one work array
 LARGEST_DEGREE = 100
@@ -46,22 +43,24 @@ LARGEST_DEGREE = 100
 def optimal_step(problem: Step) -> Step:
     """See `GiantStep.optimal_step`."""
     base = problem.replace(eta=1.0, lam=1.0)
-    cells = _unlabelled(base)
+    cells = unlabelled(base)
     shared, (alpha0, _, noise_var) = cells._step()
-    unit = _unit_step(cells, alpha0, noise_var)
+    unit, power = _unit_step(cells, alpha0, noise_var), problem.activation.second_moment()
 
     def error(log_size: Array) -> Array:
-        return _in_blocks(lambda part: _best_errors(cells.replace(eta=unit * np.exp(part))), log_size, base.cells.size)
+        return in_blocks(
+            lambda part: best_errors(cells.replace(eta=unit * np.exp(part)), power), log_size, base.cells.size
+        )
 
     reach = math.log(STEP_RANGE)
     minima = minimise_shared(error, -reach, reach, base.shape, shared, scan=21)
-    none = _best_errors(cells.replace(eta=0.0)) <= minima.value * (1 + 1e-12)
+    none = best_errors(cells.replace(eta=0.0), power) <= minima.value * (1 + 1e-12)
     eta = np.where(none, 0.0, unit * np.exp(minima.location))
-    _warn_at_ends(
+    warn_at_ends(
         minima, ~none, "step is infinitesimal (as eta -> 0+ the mean direction stays free, while n samples need eta of "
         "order n^-1/2); eta", eta, "step is infinite; eta",
     )
-    return base.replace(eta=_like_cells(base, eta)).optimal_ridge()
+    return base.replace(eta=like_cells(base, eta)).optimal_ridge()
 
 
 def _unit_step(problem: GiantStep, alpha0: Array, noise_var: Array) -> Array:
@@ -81,10 +80,11 @@ def optimal_split(problem: Step, budget: Any, ridge: str) -> Step:
     if problem.n_finite is not None:
         raise ParameterError("n_finite", "must be null: the sample size of the readout is not known before the split")
     optimise = ridge == "optimal"
-    errors = _best_errors if optimise else _errors
+    power = problem.activation.second_moment()
+    errors: Callable[[GiantStep], Array] = (lambda part: best_errors(part, power)) if optimise else errors_of
     budget = problem.parameters["alpha"].canonical("budget", budget)
     base = problem.replace(alpha=budget, alpha0=0.0, **({"lam": 1.0} if optimise else {}))
-    cells = _unlabelled(base)
+    cells = unlabelled(base)
     total = cells.cells.arrays["alpha"]
     shared = np.broadcast_shapes(cells._step()[0], total.shape)
 
@@ -93,71 +93,24 @@ def optimal_split(problem: Step, budget: Any, ridge: str) -> Step:
             step, readout = _parts(total, part)
             return errors(cells.replace(alpha0=step, alpha=readout))
 
-        return _in_blocks(block, log_odds, base.cells.size)
+        return in_blocks(block, log_odds, base.cells.size)
 
     reach = math.log(SPLIT_RANGE)
     minima = minimise_shared(error, -reach, reach, base.shape, shared, scan=29, rounds=3)
     none = errors(cells) <= minima.value * (1 + 1e-12)
     step, readout = _parts(total, minima.location)
     step, readout = np.where(none, 0.0, step), np.where(none, total, readout)
-    _warn_at_ends(
+    warn_at_ends(
         minima, ~none, "split leaves the step next to nothing; alpha0", step,
         "split leaves the readout next to nothing; alpha", readout,
     )
-    best = base.replace(alpha0=_like_cells(base, step), alpha=_like_cells(base, readout))
+    best = base.replace(alpha0=like_cells(base, step), alpha=like_cells(base, readout))
     return best.optimal_ridge() if optimise else best
 
 
 def _parts(total: Array, log_odds: Array) -> tuple[Array, Array]:
     """Two parts of a total whose ratio has this logarithm."""
     return total / (1 + np.exp(-log_odds)), total / (1 + np.exp(log_odds))
-
-
-# ---- families of problems
-
-
-def _unlabelled(problem: Step) -> Step:
-    """The same cells without labels: trial axes go in front, as in NumPy."""
-    return problem.replace(**problem.cells.arrays)
-
-
-def _in_blocks(errors: Callable[[Array], Array], trials: Array, cells: int) -> Array:
-    """Errors at trial points (M, ...), not too many at once."""
-    length = max(1, TRIALS // (RIDGE_SCAN * max(cells, 1)))
-    return np.concatenate([errors(trials[start:start + length]) for start in range(0, len(trials), length)])
-
-
-def _errors(problem: GiantStep) -> Array:
-    """Test errors."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AccuracyWarning)
-        return np.asarray(problem.solve(["test_error"]).test_error)
-
-
-def _best_errors(problem: GiantStep) -> Array:
-    """Test errors at the best ridge."""
-    reach, middle = math.log(RIDGE_RANGE), math.log(problem.activation.second_moment())
-    values = minimise_scalar(
-        lambda log_lam: _errors(problem.replace(lam=np.exp(log_lam))), middle - reach, middle + reach, problem.shape,
-        scan=RIDGE_SCAN, rounds=RIDGE_ROUNDS,
-    ).value
-    return np.where(np.isnan(values), np.inf, values)
-
-
-def _warn_at_ends(
-    minima: Minima, counts: NDArray[np.bool_], low: str, at_low: Array, high: str, at_high: Array | None = None
-) -> None:
-    """Say in how many cells the best is at an end of the range that was tried, and what stands for it."""
-    for where, words, values in (
-        (minima.at_low & counts, low, at_low),
-        (minima.at_high & counts, high, at_low if at_high is None else at_high),
-    ):
-        if np.any(where):
-            shown = np.broadcast_to(values, where.shape)[where]
-            warnings.warn(
-                f"in {np.count_nonzero(where)} cells the best {words} = {np.median(shown):.1e} stands for it",
-                AccuracyWarning, stacklevel=4,
-            )
 
 
 # ---- what has been learned

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import AccuracyWarning, ParameterError
-from ...parameters import Observable, Parameter, is_labelled, parameter
+from ...parameters import Observable, Parameter, parameter
 from ...problem import Problem
-from ...solvers import minimise_scalar
+from ...search import optimal_ridge
 from ...spectra import RowCovariance
 from .gradient_step import SpikeParameters, first_coefficients, spike_parameters
 from .group_solution import MATRICES, VECTORS, solve_group_cells
@@ -36,7 +36,6 @@ _GIVEN = ("spike_strength", "bulk_variance", "alignment", "best_linear_error", "
 _GROUPED = {
     **dict.fromkeys((*VECTORS, "bulk_variance"), ("group",)), **dict.fromkeys(MATRICES, ("group", "group_2"))
 }
-_TRIAL = "ridge_trial"
 
 
 class _RidgeReadout(Problem):
@@ -132,29 +131,7 @@ class _RidgeReadout(Problem):
         A scan over log lam brackets the global minimum, which Chebyshev interpolation then refines; a given `lam` is
         ignored, and its axes are dropped if no other parameter has them.
         """
-        base = self.replace(lam=1.0)
-        power = self.activation.second_moment()
-
-        def error(log_lam: Array) -> Array:
-            trial = base.replace(lam=_like_cells(base, np.exp(log_lam), _TRIAL))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", AccuracyWarning)
-                values = np.asarray(trial.solve(["test_error"]).test_error)
-            return np.moveaxis(values, trial.dims.index(_TRIAL), 0) if _TRIAL in trial.dims else values
-
-        low, high = np.log(1e-9 * power), np.log(1e9 * power)
-        minima = minimise_scalar(error, low, high, base.shape)
-        lam = np.exp(minima.location)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AccuracyWarning)
-            ridgeless = np.asarray(base.replace(lam=0.0).solve(["test_error"]).test_error)
-        lam = np.where(minima.at_low & (ridgeless <= minima.value), 0.0, lam)
-        if np.any(minima.at_high):
-            warnings.warn(
-                f"in {np.count_nonzero(minima.at_high)} cells the best ridge is infinite; lam = {np.exp(high):.0e} "
-                "stands for it", AccuracyWarning, stacklevel=2,
-            )
-        return base.replace(lam=_like_cells(base, lam))
+        return optimal_ridge(self, self.activation.second_moment())
 
     def learned_components(self, degree: int = 8) -> xr.Dataset:
         """Hermite components of the target and of the mean prediction along the spike, and across it.
@@ -545,12 +522,3 @@ def _pick(array: Array, shape: tuple[int, ...], positions: NDArray[np.intp]) -> 
         return np.full(positions.size, array.flat[0])
     where = np.unravel_index(positions, shape)
     return array[tuple(index if length > 1 else 0 for index, length in zip(where, array.shape, strict=True))]
-
-
-def _like_cells(problem: Problem, values: Array, *leading: str) -> Any:
-    """An array over leading axes and all cells of a problem, labelled if the problem is."""
-    if not any(is_labelled(getattr(problem, name)) for name in problem.parameters):
-        return values
-    import xarray as xr
-
-    return xr.DataArray(values, dims=(*leading, *problem.dims), coords=dict(problem.cells.labels))

@@ -1,0 +1,188 @@
+"""From a problem to its observables: the steps of its cells, the level that describes them, singular cells."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import AccuracyWarning
+from .finite_rank import solve_finite_rank
+from .full_solution import solve_full
+from .limit import limiting_step, solve_limit
+from .spectrum import OUTLIERS, first_layer_spike, solve_edge, solve_spectrum
+from .step import Readouts, Step, TargetMoments, direction_norm_squared, step_of, target_moments
+
+if TYPE_CHECKING:
+    from .problem import PolynomialSpikes
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+DEGREE = 36  # of the teacher that spikes can carry, with refinement
+RIDGELESS = 1e-13  # stands for no ridge where the resolvent has no limit, in units of E sigma^2
+LARGE_STEP, LARGE_RESIDUAL = 0.05, 0.35
+ERRORS = ("test_error", "generalization_error", "ridge_objective", "train_error", "overlaps")
+DIVERGENT, VANISHING = ("test_error", "generalization_error"), ("ridge_objective", "train_error")
+SPECTRUM = ("singular_values", "threshold_ratio", "spike_vectors", "bulk_edge")
+FIRST_LAYER = ("first_layer_singular_value", "first_layer_alignment", "first_layer_readout_alignment")
+STEP_PARAMETERS = ("eta", "d", "p", "n0", "noise_var", "direction_norm_squared", "direction_alignment")
+
+
+def solve(problem: PolynomialSpikes, observables: Sequence[str], refinement: int) -> dict[str, Any]:
+    """Observables of all cells, "converged" and "residual"."""
+    target = target_moments(problem.link, DEGREE)
+    asked = {"overlaps" if name == "learned_fraction" else name for name in observables}
+    errors = tuple(name for name in ERRORS if name in asked) or ("ridge_objective",)
+    answer = (_limit if problem.level == "limit" else _at_a_step)(problem, target, errors, refinement)
+    if asked.intersection(SPECTRUM):
+        answer |= _spectrum(problem, target, asked, refinement)
+    if asked.intersection(FIRST_LAYER):
+        answer |= _first_layer(problem, target)
+    if "overlaps" in answer:
+        answer["learned_fraction"] = _fractions(answer["overlaps"], target)
+    wanted = {*observables, "converged", "residual"}
+    return {name: values.reshape(problem.shape + values.shape[1:]) for name, values in answer.items() if name in wanted}
+
+
+def _limit(
+    problem: PolynomialSpikes, target: TargetMoments, errors: Sequence[str], refinement: int
+) -> dict[str, Array]:
+    """Level "limit", which has no quadrature to refine."""
+    values, index = _distinct(problem, ("d", "n0", "noise_var", *STEP_PARAMETERS[-2:]))
+    steps = limiting_step(
+        problem.activation, target, values["n0"] / values["d"], values["noise_var"],
+        values.get("direction_norm_squared"), values.get("direction_alignment"),
+    )
+    answer = solve_limit(
+        problem.activation, target, steps, _flat(problem, "step_exponent"), _readouts(problem, index), errors,
+        problem.intercept, problem.degrees,
+    )
+    unknown = np.full(index.size, np.nan)
+    return answer | {
+        "alignment": steps.alignment[index], "tau": unknown, "tau_r": unknown, "row_rescaling": unknown,
+    }
+
+
+def _at_a_step(
+    problem: PolynomialSpikes, target: TargetMoments, errors: Sequence[str], refinement: int
+) -> dict[str, Array]:
+    """Levels "full" and "finite_rank"."""
+    values, index = _distinct(problem, STEP_PARAMETERS)
+    steps = _steps(problem, target, values)
+    readouts = _readouts(problem, index)
+    if problem.level == "full":
+        answer = _full_with_limits(problem, steps, readouts, refinement)
+    else:
+        answer = solve_finite_rank(
+            problem.activation, target, steps, readouts, errors, refinement, problem.intercept, problem.degrees
+        )
+    _warn_of_large_steps(problem.level, steps, index)
+    return answer | {
+        "alignment": steps.alignment[index], "tau": steps.tau[index], "tau_r": steps.tau_r[index],
+        "row_rescaling": steps.rescaling[index],
+    }
+
+
+def _steps(problem: PolynomialSpikes, target: TargetMoments, values: dict[str, Array]) -> Step:
+    d, n0, noise_var = values["d"], values["n0"], values["noise_var"]
+    norm_squared = values.get("direction_norm_squared")
+    if norm_squared is None:
+        norm_squared = direction_norm_squared(target, d, n0, noise_var)
+    return step_of(problem.activation, target, d, values["p"], n0, values["eta"], noise_var, norm_squared,
+                   values.get("direction_alignment"))
+
+
+def _full_with_limits(problem: PolynomialSpikes, steps: Step, readouts: Readouts, refinement: int) -> dict[str, Array]:
+    """Level "full", with the limit lam -> 0+ where lam = 0."""
+    def solved(cells: Readouts) -> dict[str, Array]:
+        return solve_full(problem.activation, problem.link, steps, cells, problem.degrees, refinement,
+                          problem.intercept)
+
+    bare = (readouts.lam == 0) & (readouts.n >= readouts.p)
+    tiny = RIDGELESS * problem.activation.second_moment()
+    answer = solved(readouts._replace(lam=np.where(bare, tiny, readouts.lam)))
+    pinned = bare & (readouts.n == readouts.p)
+    if np.any(pinned):
+        # everything there is a series in sqrt(lam)
+        part = readouts.at(pinned)
+        farther = solved(part._replace(lam=np.full(part.lam.size, 4 * tiny)))
+        answer["overlaps"][pinned] = 2 * answer["overlaps"][pinned] - farther["overlaps"]
+        for names, value in ((DIVERGENT, np.inf), (VANISHING, 0.0)):
+            for name in names:
+                answer[name][pinned] = value
+        _warn(pinned, "have n = p and no ridge, where the test error is infinite")
+    return answer
+
+
+def _spectrum(problem: PolynomialSpikes, target: TargetMoments, asked: set[str], refinement: int) -> dict[str, Array]:
+    """Outliers and bulk edge of the features."""
+    degrees = problem.degrees if "spike_vectors" in asked else 0
+    if problem.level == "limit":
+        cells, unknown = problem.cells.size, np.full((problem.cells.size, OUTLIERS, problem.degrees), np.nan)
+        return {"singular_values": unknown[..., 0], "threshold_ratio": unknown[..., 0], "spike_vectors": unknown,
+                "bulk_edge": solve_edge(problem.activation, _readouts(problem, np.arange(cells)))}
+    values, index = _distinct(problem, STEP_PARAMETERS)
+    solved = solve_spectrum(
+        problem.activation, _steps(problem, target, values), _readouts(problem, index), degrees, refinement
+    )
+    return {"threshold_ratio" if name == "spike_margins" else name: array for name, array in solved.items()
+            if name != "residual"}
+
+
+def _first_layer(problem: PolynomialSpikes, target: TargetMoments) -> dict[str, Array]:
+    """The spike of the weights."""
+    if problem.level == "limit":
+        return dict.fromkeys(FIRST_LAYER, np.full(problem.cells.size, np.nan))
+    values, index = _distinct(problem, STEP_PARAMETERS)
+    steps = _steps(problem, target, values)
+    spike = first_layer_spike(steps.tau * np.sqrt(values["p"]), steps.alignment, values["p"] / values["d"])
+    roots = spike.singular_value, np.sqrt(spike.teacher) * np.sign(steps.alignment), np.sqrt(spike.left)
+    return {name: array[index] for name, array in zip(FIRST_LAYER, roots, strict=True)}
+
+
+def _fractions(overlaps: Array, target: TargetMoments) -> Array:
+    """Overlaps over the teacher's coefficients, NaN where these are zero."""
+    own = np.zeros(overlaps.shape[1])
+    own[:target.coefficients.size] = target.coefficients[:own.size]
+    present = own != 0
+    return np.where(present, overlaps / np.where(present, own, 1.0), np.nan)
+
+
+def _warn_of_large_steps(level: str, steps: Step, index: Index) -> None:
+    if level == "finite_rank":
+        _warn((steps.tau**2 > LARGE_STEP)[index], f"have tau^2 > {LARGE_STEP}, where level finite_rank is off by a "
+              "few per cent and more (it is correct to order tau^2); use level full")
+    else:
+        _warn((steps.tau_r > LARGE_RESIDUAL)[index], f"have tau_r > {LARGE_RESIDUAL}, where the test error of trained "
+              "networks is a few per cent higher (the residual of the step is not isotropic)")
+
+
+def _warn(where: NDArray[np.bool_], words: str) -> None:
+    count = np.count_nonzero(where)
+    if count:
+        warnings.warn(f"{count} of {where.size} cells {words}", AccuracyWarning, stacklevel=8)
+
+
+# ---- cells
+
+
+def _flat(problem: PolynomialSpikes, name: str) -> Array:
+    """A cell parameter in all cells, as floats."""
+    return np.broadcast_to(problem.cells.arrays[name], problem.shape).reshape(-1).astype(np.float64)
+
+
+def _distinct(problem: PolynomialSpikes, names: Iterable[str]) -> tuple[dict[str, Array], Index]:
+    """Values of parameters over the axes along which any of them varies, and the position of each cell there."""
+    known = tuple(name for name in names if name in problem.cells.arrays)
+    shape, arrays = problem.cells.compact(known)
+    values = {name: array.reshape(-1).astype(np.float64) for name, array in zip(known, arrays, strict=True)}
+    size = int(np.prod(shape))
+    return values, np.broadcast_to(np.arange(size).reshape(shape), problem.shape).reshape(-1)
+
+
+def _readouts(problem: PolynomialSpikes, index: Index) -> Readouts:
+    return Readouts(index, *(_flat(problem, name) for name in ("d", "p", "n", "lam", "noise_var")))
