@@ -242,13 +242,18 @@ def fresh_overlaps(
     points: int,
     rng: np.random.Generator,
     degree: int,
+    intercept: Array,
 ) -> tuple[Array, Array]:
     """The error of `fresh_error`, and on the same points the overlaps of the network with Hermite polynomials.
 
     Parameters
     ----------
+    weights, readout, activation, direction, target, points, rng
+        As for `fresh_error`.
     degree : int
-        Highest degree of the polynomials; the others as in `fresh_error`.
+        Highest degree of the polynomials.
+    intercept : ndarray, shape () or (k,)
+        Is added to the output of the network.
 
     Returns
     -------
@@ -258,6 +263,7 @@ def fresh_overlaps(
     """
     error, overlaps = np.zeros(readout.shape[:-1]), np.zeros((*readout.shape[:-1], degree + 1))
     for along, y, outputs in _fresh(weights, readout, activation, direction, target, points, rng):
+        outputs = outputs + intercept[..., None]
         error += np.sum((y - outputs) ** 2, axis=-1)
         overlaps += outputs @ hermite(along, degree)
     return error / points, overlaps / points

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from asymptotics import ParameterError
-from asymptotics.theories.polynomial_spikes import PolynomialSpikes
+from asymptotics import ParameterError, PolynomialSpikes
+from asymptotics.theories.polynomial_spikes.spectrum import OUTLIERS
 
 from . import networks
 from .networks import Array
 from .readout import TEST_POINTS, Plan, checked, errors, one_network, shaped
-
-OUTLIERS = 8  # singular values that are measured
-DEGREES = 5  # overlaps that are measured where the target is not given by its coefficients
 
 
 class Trained(NamedTuple):
@@ -25,7 +22,7 @@ class Trained(NamedTuple):
     Attributes
     ----------
     weights : ndarray, shape (p, d)
-        W1.
+        W after the step.
     initial : ndarray, shape (p,)
         a, the readout during the step.
     direction, learned : ndarray, shape (d,)
@@ -42,6 +39,19 @@ class Trained(NamedTuple):
     y: Array
     F: Array
 
+    @property
+    def norm_squared(self) -> float:
+        """|b|^2."""
+        return float(self.learned @ self.learned)
+
+    @property
+    def alignment(self) -> float:
+        """Cosine of b and theta."""
+        return float(self.learned @ self.direction) / math.sqrt(self.norm_squared)
+
+
+Training = Callable[[PolynomialSpikes, Plan, Sequence[np.random.Generator]], Trained]
+
 
 def simulate(
     problem: PolynomialSpikes, sizes: Mapping[str, int], seed: int | np.random.SeedSequence
@@ -52,7 +62,7 @@ def simulate(
     ----------
     problem : PolynomialSpikes
         One cell, or cells that differ in `lam` only: their readouts share the network.  At level "limit" the step is
-        n^step_exponent; otherwise the level concerns the theory only.
+        n^step_exponent; otherwise the level concerns the theory only, as do known properties of the direction.
     sizes : mapping
         d, p, n and n0 are those of the problem; a "d" must agree.  Optionally "test", the number of fresh points on
         which errors and overlaps are measured.
@@ -61,9 +71,7 @@ def simulate(
     Returns
     -------
     dict of str to float or ndarray
-        test_error, generalization_error, train_error, ridge_objective, overlaps, learned_fraction, singular_values
-        (the largest, outliers or not), alignment, and tau, tau_r, row_rescaling of the trained weights, in the shape
-        of the cells and trailing axes.
+        What `measured` returns.
 
     Raises
     ------
@@ -73,26 +81,70 @@ def simulate(
     return measured(problem, sizes, seed)[0]
 
 
+def trained(problem: PolynomialSpikes, plan: Plan, rngs: Sequence[np.random.Generator]) -> Trained:
+    """A network that made the step of the problem.
+
+    Parameters
+    ----------
+    problem : PolynomialSpikes
+    plan : Plan
+    rngs : sequence of numpy.random.Generator
+        Of the weights, the samples of the step, and the samples of the readout.
+    """
+    weights_rng, step_rng, data_rng = rngs[:3]
+    d, p, noise_var = plan.d, plan.p, plan.cell["noise_var"]
+    eta = plan.n ** plan.cell["step_exponent"] if problem.level == "limit" else plan.cell["eta"]
+    direction = networks.unit_vector(d, weights_rng)
+    weights = networks.sphere_rows(p, d, weights_rng)
+    initial = weights_rng.standard_normal(p) / math.sqrt(p)
+    X, y = networks.single_index_data(int(plan.cell["n0"]), direction, problem.link, noise_var, step_rng)
+    learned = y @ X / len(y)
+    if eta > 0:  # `gradient_step` is for readouts that are smaller by sqrt(p)
+        weights = networks.gradient_step(
+            weights, initial / math.sqrt(p), problem.activation, X, y, eta, zero_output=True
+        )
+    X, y = networks.single_index_data(plan.n, direction, problem.link, noise_var, data_rng)
+    return Trained(weights, initial, direction, learned, X, y, networks.features(weights, problem.activation, X))
+
+
 def measured(
-    problem: PolynomialSpikes, sizes: Mapping[str, int], seed: int | np.random.SeedSequence
+    problem: PolynomialSpikes, sizes: Mapping[str, int], seed: int | np.random.SeedSequence,
+    training: Training = trained,
 ) -> tuple[dict[str, Any], Trained]:
-    """What `simulate` returns, and the network itself."""
+    """All that is measured on one network, and the network.
+
+    Parameters
+    ----------
+    problem, sizes, seed
+        As for `simulate`.
+    training : callable
+        Another way to make the first layer than by a gradient step.
+
+    Returns
+    -------
+    values : dict of str to float or ndarray
+        test_error, generalization_error, train_error, ridge_objective, overlaps, learned_fraction; alignment, and tau,
+        tau_r, row_rescaling of the weights; singular_values (the largest, outliers or not), spike_vectors;
+        first_layer_singular_value, first_layer_alignment, first_layer_readout_alignment.  In the shape of the cells and
+        the trailing axes of the theory.
+    network : Trained
+    """
     plan = plan_of(problem, sizes)
-    *rngs, test_rng = networks.generators(seed, 4)
-    network = trained(problem, plan, *rngs)
-    target = target_coefficients(problem)
-    readouts = networks.ridge(network.F, network.y, plan.lam)
+    *rngs, test_rng, residual_rng = networks.generators(seed, 5)
+    network = training(problem, plan, (*rngs, residual_rng))
+    readouts = networks.ridge(*_centred(problem, network), plan.lam)
+    intercepts = _intercepts(problem, network, readouts)
     fresh, overlaps = networks.fresh_overlaps(
         network.weights, readouts, problem.activation, network.direction, problem.link, plan.test_points, test_rng,
-        target.size - 1,
+        problem.degrees - 1, intercepts,
     )
-    values = errors(plan, network.F, network.y, readouts, fresh) | {
+    target = _target(problem)
+    values = errors(plan, network.F, network.y - intercepts[:, None], readouts, fresh) | {
         "overlaps": overlaps,
         "learned_fraction": np.divide(overlaps, target, out=np.full(overlaps.shape, np.nan), where=target != 0),
-        "singular_values": spikes(network.F)[0],
-        "alignment": network.learned @ network.direction / np.linalg.norm(network.learned),
+        "alignment": network.alignment,
     }
-    return shaped(problem, values | step_parameters(network)), network
+    return shaped(problem, values | step_parameters(network) | spikes(network, problem.degrees)), network
 
 
 def plan_of(problem: PolynomialSpikes, sizes: Mapping[str, int]) -> Plan:
@@ -105,35 +157,26 @@ def plan_of(problem: PolynomialSpikes, sizes: Mapping[str, int]) -> Plan:
     return Plan(cell, lam, d, p, n, given.get("test", TEST_POINTS))
 
 
-def trained(
-    problem: PolynomialSpikes, plan: Plan, weights_rng: np.random.Generator, step_rng: np.random.Generator,
-    data_rng: np.random.Generator,
-) -> Trained:
-    """A network that made the step of the problem."""
-    d, p, noise_var = plan.d, plan.p, plan.cell["noise_var"]
-    direction = networks.unit_vector(d, weights_rng)
-    weights = networks.sphere_rows(p, d, weights_rng)
-    initial = weights_rng.standard_normal(p) / math.sqrt(p)
-    X, y = networks.single_index_data(int(plan.cell["n0"]), direction, problem.link, noise_var, step_rng)
-    learned = y @ X / len(y)
-    # `gradient_step` is for readouts that are smaller by sqrt(p)
-    weights = networks.gradient_step(
-        weights, initial / math.sqrt(p), problem.activation, X, y, learning_rate(problem, plan), zero_output=True
-    )
-    X, y = networks.single_index_data(plan.n, direction, problem.link, noise_var, data_rng)
-    return Trained(weights, initial, direction, learned, X, y, networks.features(weights, problem.activation, X))
-
-
-def learning_rate(problem: PolynomialSpikes, plan: Plan) -> float:
-    """eta, or n^step_exponent."""
-    return plan.n ** plan.cell["step_exponent"] if problem.level == "limit" else plan.cell["eta"]
-
-
-def target_coefficients(problem: PolynomialSpikes) -> Array:
-    """c*_k of the degrees whose overlaps are measured."""
+def _target(problem: PolynomialSpikes) -> Array:
+    """c*_k of the degrees whose overlaps are measured; zeros are exact."""
     if problem.target_coefficients is not None:
-        return np.asarray(problem.target_coefficients, dtype=np.float64)
-    return problem.link.hermite_coefficients(DEGREES - 1)
+        return np.asarray(problem.target_coefficients)
+    coefficients = problem.link.hermite_coefficients(problem.degrees - 1)
+    return np.where(np.abs(coefficients) > 1e-12 * math.sqrt(problem.link.second_moment()), coefficients, 0.0)
+
+
+def _centred(problem: PolynomialSpikes, network: Trained) -> tuple[Array, Array]:
+    """Features and labels; without their means if an intercept is fitted beside the readout."""
+    if not problem.intercept:
+        return network.F, network.y
+    return network.F - np.mean(network.F, axis=0), network.y - np.mean(network.y)
+
+
+def _intercepts(problem: PolynomialSpikes, network: Trained, readouts: Array) -> Array:
+    """One for each readout, zero unless fitted."""
+    if not problem.intercept:
+        return np.zeros(len(readouts))
+    return np.mean(network.y) - readouts @ np.mean(network.F, axis=0) / math.sqrt(readouts.shape[1])
 
 
 # ---- what the step made of the weights and of the features
@@ -142,8 +185,7 @@ def target_coefficients(problem: PolynomialSpikes) -> Array:
 def step_parameters(network: Trained) -> dict[str, float]:
     """tau, tau_r and s of the law tau z_i kappa + sqrt((1 + s z_i)^2 + tau_r^2 z_i^2) xi, by least squares in z_i."""
     z = math.sqrt(network.initial.size) * network.initial
-    unit = network.learned / np.linalg.norm(network.learned)
-    along = network.weights @ unit
+    along = network.weights @ (network.learned / math.sqrt(network.norm_squared))
     across = np.sum(network.weights**2, axis=1) - along**2
     _, linear, square = np.linalg.lstsq(np.vander(z, 3, increasing=True), across)[0]
     return {
@@ -153,46 +195,36 @@ def step_parameters(network: Trained) -> dict[str, float]:
     }
 
 
-def spikes(F: Array, count: int = OUTLIERS) -> tuple[Array, Array]:
-    """The largest singular values of F/sqrt(n), and their left vectors.
+def spikes(network: Trained, degrees: int) -> dict[str, Any]:
+    """The largest singular values of F/sqrt(n), cosines of their left vectors with h_k(kappa), and the same of W."""
+    kappa = network.X @ network.learned / math.sqrt(network.norm_squared)
+    values, left, _ = leading(network.F, OUTLIERS)
+    cosines = left.T @ networks.hermite(kappa, degrees - 1) / math.sqrt(len(kappa))
+    highest = np.argmax(np.abs(cosines), axis=1)[:, None]
+    (value,), own, right = leading(network.weights, 1)
+    of_readout, of_target = own[:, 0] @ network.initial, right[:, 0] @ network.direction
+    return {
+        "singular_values": values / math.sqrt(len(kappa)),
+        "spike_vectors": cosines * np.sign(np.take_along_axis(cosines, highest, axis=1)),
+        "first_layer_singular_value": float(value),
+        "first_layer_alignment": float(of_target * np.sign(right[:, 0] @ network.learned)),
+        "first_layer_readout_alignment": abs(float(of_readout)) / float(np.linalg.norm(network.initial)),
+    }
 
-    Returns
-    -------
-    values : ndarray, shape (count,)
-        NaN where F has fewer.
-    left : ndarray, shape (n, count)
+
+def leading(A: Array, count: int) -> tuple[Array, Array, Array]:
+    """The largest singular values of a matrix (m, n) and their vectors, as columns (m, count) and (n, count).
+
+    NaN where the matrix has fewer.
     """
     from scipy import linalg
 
-    n, p = F.shape
-    gram = F.T @ F if p <= n else F @ F.T
+    wide = A.shape[0] < A.shape[1]
+    gram = A @ A.T if wide else A.T @ A
     found = min(count, len(gram))
-    squares, vectors = linalg.eigh(gram / n, subset_by_index=[len(gram) - found, len(gram) - 1])
-    values = np.sqrt(np.maximum(squares[::-1], 0.0))
-    left = vectors[:, ::-1]
-    if p <= n:
-        left = F @ left / np.where(values > 0, math.sqrt(n) * values, np.inf)
-    missing = ((0, count - found),)
-    return np.pad(values, missing, constant_values=np.nan), np.pad(left, ((0, 0), *missing), constant_values=np.nan)
-
-
-def spike_composition(network: Trained, degree: int) -> Array:
-    """Squared overlaps of left singular vectors with h_j(kappa)/sqrt(n), kappa = <b, x>/|b|: (OUTLIERS, degree + 1)."""
-    kappa = network.X @ network.learned / np.linalg.norm(network.learned)
-    left = spikes(network.F)[1]
-    return (left.T @ networks.hermite(kappa, degree)) ** 2 / len(kappa)
-
-
-def first_layer_spike(network: Trained) -> dict[str, float]:
-    """The largest singular value of W1; squared cosines of its vectors with a (left), with b and theta (right)."""
-    left, values, right = np.linalg.svd(network.weights, full_matrices=False)
-
-    def cosine_squared(vector: Array, other: Array) -> float:
-        return float((vector @ other) ** 2 / (other @ other))
-
-    return {
-        "singular_value": float(values[0]),
-        "with_readout": cosine_squared(left[:, 0], network.initial),
-        "with_learned": cosine_squared(right[0], network.learned),
-        "with_target": cosine_squared(right[0], network.direction),
-    }
+    squares, vectors = linalg.eigh(gram, subset_by_index=[len(gram) - found, len(gram) - 1])
+    values, own = np.sqrt(np.maximum(squares[::-1], 0.0)), vectors[:, ::-1]
+    other = (A.T if wide else A) @ own / np.where(values > 0, values, np.inf)
+    values, left, right = (np.pad(part, [(0, 0)] * (part.ndim - 1) + [(0, count - found)], constant_values=np.nan)
+                           for part in (values, *((own, other) if wide else (other, own))))
+    return values, left, right

@@ -5,9 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from asymptotics import GiantStep, ParameterError, grid, nonlinearity
-from asymptotics.theories.polynomial_spikes import PolynomialSpikes
-from asymptotics.theories.polynomial_spikes.step import direction_norm_squared, step_of, target_moments
+from asymptotics import GiantStep, ParameterError, PolynomialSpikes, grid, nonlinearity
 from validation import networks
 from validation import polynomial_spikes as spikes
 
@@ -17,6 +15,7 @@ PROBLEM = PolynomialSpikes(activation=RELU, target_coefficients=COEFFICIENTS, d=
                            lam=0.1, noise_var=0.1)
 SMALL = PROBLEM.replace(d=10, p=8, n=12, n0=15, eta=3)
 ERRORS = ["test_error", "generalization_error", "train_error", "ridge_objective"]
+STEP = ["tau", "tau_r", "row_rescaling"]
 
 
 def sized(d, **changes):
@@ -24,7 +23,7 @@ def sized(d, **changes):
 
 
 def train(problem, seed):
-    return spikes.trained(problem, spikes.plan_of(problem, {}), *networks.generators(seed, 3))
+    return spikes.trained(problem, spikes.plan_of(problem, {}), networks.generators(seed, 3))
 
 
 def simulate(problem, seeds, test=2000):
@@ -37,14 +36,6 @@ def agrees(samples, theory, errors=4.0):
     samples = np.asarray(samples)
     return np.all(np.abs(np.mean(samples, axis=0) - theory)
                   < errors * np.std(samples, axis=0, ddof=1) / math.sqrt(len(samples)))
-
-
-def law_of(problem):
-    """The step as the theory has it."""
-    target = target_moments(problem.link, 3)
-    sizes = [np.array([float(getattr(problem, name))]) for name in ("d", "p", "n0", "eta", "noise_var")]
-    d, p, n0, eta, noise_var = sizes
-    return step_of(problem.activation, target, d, p, n0, eta, noise_var, direction_norm_squared(target, d, n0, noise_var))
 
 
 # ---- the definition
@@ -76,12 +67,23 @@ def test_step_descends_the_literal_loss_from_zero_output(activation):
 
 
 def test_a_linear_activation_learns_the_direction_only():
-    """W1 = W0 + eta a b^T, b = X^T y/n0."""
-    linear = SMALL.replace(activation="linear")
-    before, after = train(linear.replace(eta=0), 0), train(linear, 0)
+    """W + eta a b^T, b = X^T y/n0."""
+    rng = np.random.default_rng(0)
+    W, a = networks.sphere_rows(5, 4, rng), rng.standard_normal(5) / np.sqrt(5)
+    X, y = networks.single_index_data(9, networks.unit_vector(4, rng), "tanh", 0.3, rng)
+    stepped = networks.gradient_step(W, a / np.sqrt(5), "linear", X, y, 3.0, zero_output=True)
+    np.testing.assert_allclose(stepped - W, 3 * np.outer(a, X.T @ y / 9), atol=1e-12)
+
+
+def test_what_the_step_makes_of_a_network():
+    """Mostly the rank-one part; without a step rows on the unit sphere."""
+    problem = sized(300, eta=2)
+    before, after = train(problem.replace(eta=0), 0), train(problem, 0)
     np.testing.assert_allclose(np.sum(before.weights**2, axis=1), 1, rtol=1e-12)
-    np.testing.assert_allclose(after.weights - before.weights, 3 * np.outer(after.initial, after.learned), atol=1e-12)
-    np.testing.assert_allclose(after.F, after.X @ after.weights.T, atol=1e-12)
+    step = (after.weights - before.weights) / 2
+    rank_one = 0.5 * np.outer(after.initial, after.learned)
+    assert np.linalg.norm(step - rank_one, 2) < 0.4 * np.linalg.norm(rank_one, 2)
+    np.testing.assert_allclose(after.F, networks.features(after.weights, RELU, after.X), atol=1e-12)
 
 
 def test_the_readout_of_the_step_is_gaussian():
@@ -94,8 +96,7 @@ def test_the_readout_of_the_step_is_gaussian():
 def test_what_is_measured():
     problem = SMALL.replace(**grid(lam=[0.1, 1.0]))
     values, network = spikes.measured(problem, {"test": 50}, 0)
-    _, _, _, test_rng = networks.generators(0, 4)
-    X = test_rng.standard_normal((50, 10))
+    X = networks.generators(0, 4)[3].standard_normal((50, 10))
     along = X @ network.direction
     for i, lam in enumerate([0.1, 1.0]):
         w = networks.ridge(network.F, network.y, lam)
@@ -119,7 +120,8 @@ def test_a_component_that_the_target_does_not_have():
     values = spikes.simulate(SMALL.replace(target_coefficients=[0, 1, 0]), {"test": 20}, 0)
     np.testing.assert_array_equal(np.isnan(values["learned_fraction"]), [True, False, True])
     assert np.all(np.isfinite(values["overlaps"]))
-    assert spikes.simulate(SMALL.replace(target_coefficients=None, target="tanh"), {}, 0)["overlaps"].shape == (5,)
+    values = spikes.simulate(SMALL.replace(target_coefficients=None, target="tanh"), {"test": 20}, 0)
+    np.testing.assert_array_equal(np.isnan(values["learned_fraction"]), [True, False] * 4 + [True])
 
 
 def test_limit_has_the_learning_rate_of_its_exponent():
@@ -136,38 +138,45 @@ def test_limit_has_the_learning_rate_of_its_exponent():
 @pytest.mark.parametrize("activation", [RELU, "tanh(1.5*x + 0.8)", "x + 0.5*(x**2 - 1)"])
 def test_rows_after_the_step(activation):
     """tau, tau_r, s of (5): means over networks extrapolated from d = 100 and 300 as limit + a/d."""
-    runs = {d: simulate(sized(d, activation=activation, eta=10), count, test=1) for d, count in ((100, 160), (300, 60))}
-    theory = {d: law_of(sized(d, activation=activation, eta=10)) for d in runs}
-    for name, symbol in (("tau", "tau"), ("tau_r", "tau_r"), ("row_rescaling", "rescaling")):
-        ratios = {d: part[name] / getattr(theory[d], symbol)[0] for d, part in runs.items()}
-        limit = 1.5 * np.mean(ratios[300]) - 0.5 * np.mean(ratios[100])
-        error = math.hypot(1.5 * np.std(ratios[300], ddof=1) / math.sqrt(60), 0.5 * np.std(ratios[100]) / math.sqrt(160))
+    means, errors = {}, {}
+    for d, count in ((100, 160), (300, 60)):
+        problem = sized(d, activation=activation, eta=5)
+        own = problem.solve(STEP)
+        runs = [spikes.step_parameters(train(problem, seed)) for seed in range(count)]
+        for name in STEP:
+            ratios = [run[name] / own.values[name] for run in runs]
+            means[d, name], errors[d, name] = np.mean(ratios), np.std(ratios, ddof=1) / math.sqrt(count)
+    for name in STEP:
+        limit = 1.5 * means[300, name] - 0.5 * means[100, name]
+        error = math.hypot(1.5 * errors[300, name], 0.5 * errors[100, name])
         assert abs(limit - 1) < 4 * error < 0.4, (name, limit, error)
+    assert abs(own.row_rescaling) > 0.01  # and is not too small to be seen
 
 
 def test_squared_norms_of_the_rows():
     """|w_i|^2 grows by 2 s z_i + (tau^2 + tau_r^2 + s^2) z_i^2; tau^2 alone is a good half of the square."""
     problem = sized(400, eta=12)
-    step = law_of(problem)
-    squares = []
+    complete, half = [], []
     for seed in range(12):
         network = train(problem, seed)
-        z = math.sqrt(problem.p) * network.initial
-        norm = np.linalg.norm(network.learned) / math.sqrt(step.norm_squared[0])  # of this run's direction
-        fit = np.linalg.lstsq(np.vander(z, 3), np.sum(network.weights**2, axis=1))[0]
-        squares.append(fit[0] / ((step.tau[0] * norm) ** 2 + step.tau_r[0] ** 2 + step.rescaling[0] ** 2))
-    assert agrees(squares, 1.0) and np.std(squares) < 0.2
-    assert not agrees(squares, (step.tau[0] ** 2 / (step.tau[0] ** 2 + step.tau_r[0] ** 2)))
+        step = problem.replace(direction_norm_squared=network.norm_squared).solve(STEP)
+        z = math.sqrt(400 * 0.8) * network.initial
+        square = np.linalg.lstsq(np.vander(z, 3), np.sum(network.weights**2, axis=1))[0][0]
+        complete.append(square / (step.tau**2 + step.tau_r**2 + step.row_rescaling**2))
+        half.append(square / step.tau**2)
+    assert agrees(complete, 1.0) and np.std(complete) < 0.2
+    assert np.mean(half) > 1.4
 
 
 def test_the_learned_direction():
     problem = sized(200).replace(n0=100)
     learned = [train(problem, seed) for seed in range(100)]
-    squared = [network.learned @ network.learned for network in learned]
-    target = target_moments(problem.link, 3)
-    exact = direction_norm_squared(target, np.array([200.0]), np.array([100.0]), np.array([0.1]))
-    assert agrees(squared, exact[0])
+    mean = 1.0925 * 199 / 100 + 0.99 * 0.64  # eq. (3), but for E[y^2 z^2]
+    mean += np.mean([network.y**2 * (network.X @ network.direction) ** 2 for network in learned]) / 100
+    assert agrees([network.norm_squared for network in learned], mean)
     assert agrees([network.learned @ network.direction for network in learned], 0.8)
+    known = [network.learned @ network.direction / np.linalg.norm(network.learned) for network in learned]
+    np.testing.assert_allclose([network.alignment for network in learned], known)
 
 
 # ---- without a step: random features, which another theory knows
@@ -186,53 +195,69 @@ def test_no_step(activation):
     assert np.max(np.abs(samples["tau"])) < 0.02
 
 
+def test_an_intercept_is_not_penalised():
+    problem = SMALL.replace(intercept=True, activation="relu", lam=0.5)
+    values, network = spikes.measured(problem, {"test": 50}, 0)
+    A = np.column_stack([network.F / math.sqrt(8), np.ones(12)])
+    solution = np.linalg.solve(A.T @ A + np.diag([0.5] * 8 + [0.0]), A.T @ network.y)
+    residuals = network.y - A @ solution
+    assert values["train_error"] == pytest.approx(np.mean(residuals**2))
+    assert values["ridge_objective"] == pytest.approx(np.mean(residuals**2) + 0.5 * np.sum(solution[:8] ** 2) / 12)
+    X = networks.generators(0, 4)[3].standard_normal((50, 10))
+    outputs = networks.features(network.weights, "relu", X) @ solution[:8] / math.sqrt(8) + solution[8]
+    assert values["overlaps"][0] == pytest.approx(np.mean(outputs))
+    clean = np.mean((nonlinearity(problem.link)(X @ network.direction) - outputs) ** 2)
+    assert values["test_error"] == pytest.approx(clean + 0.1)
+
+
 # ---- spikes
 
 
 @pytest.mark.parametrize("shape", [(30, 20), (20, 30), (6, 4), (4, 6)])
-def test_singular_values(shape):
-    F = np.random.default_rng(0).standard_normal(shape)
-    values, left = spikes.spikes(F)
-    u, s, _ = np.linalg.svd(F / math.sqrt(shape[0]), full_matrices=False)
-    found = min(8, *shape)
+def test_leading_singular_values(shape):
+    A = np.random.default_rng(0).standard_normal(shape)
+    values, left, right = spikes.leading(A, 5)
+    u, s, v = np.linalg.svd(A, full_matrices=False)
+    found = min(5, *shape)
     np.testing.assert_allclose(values[:found], s[:found], rtol=1e-10)
-    np.testing.assert_allclose(np.abs(np.sum(left[:, :found] * u[:, :found], axis=0)), 1, rtol=1e-10)
-    assert np.all(np.isnan(values[found:])) and values.shape == (8,) and left.shape == (shape[0], 8)
+    for own, known in ((left, u), (right, v.T)):
+        np.testing.assert_allclose(np.abs(np.sum(own[:, :found] * known[:, :found], axis=0)), 1, rtol=1e-10)
+        assert np.all(np.isnan(own[:, found:])) and own.shape == (len(known), 5)
+    np.testing.assert_allclose(A @ right[:, :found], left[:, :found] * values[:found], atol=1e-10)
+    assert np.all(np.isnan(values[found:]))
 
 
 def test_spikes_of_the_features():
-    """Singular values and composition of the first row of section 12 of the theory (level "finite_rank")."""
-    problem = PROBLEM.replace(eta=10)
-    trained = [train(problem, seed) for seed in range(10)]
-    assert agrees([spikes.spikes(network.F)[0][0] for network in trained], 3.0733794)
-    composition = [spikes.spike_composition(network, 3) for network in trained]
-    assert agrees([part[0, 1] for part in composition], 0.951005)
-    assert np.mean([part[0, [0, 2, 3]] for part in composition]) < 0.02
+    """Singular values and vectors of the first two rows of the theory's reference table (level finite_rank)."""
+    weak = simulate(PROBLEM.replace(eta=10), 10, test=1)
+    assert agrees(weak["singular_values"][:, 0], 3.0733794)
+    assert agrees(weak["spike_vectors"][:, 0, 1] ** 2, 0.951005)
+    assert np.mean(weak["spike_vectors"][:, 0, [0, 2, 3]] ** 2) < 0.02
     for j, theory in ((0, 0.332208), (2, 0.234461)):
-        assert agrees([part[1, j] for part in composition], theory)
-    strong = [spikes.spikes(train(PROBLEM, seed).F)[0] for seed in range(10)]
-    assert agrees(np.array(strong)[:, :2], [7.39576009, 4.63612510])
+        assert agrees(weak["spike_vectors"][:, 1, j] ** 2, theory)
+    assert np.all(weak["spike_vectors"][:, 0, 1] > 0) and np.all(weak["spike_vectors"][:, 1, 0] > 0)
+    strong = simulate(PROBLEM, 10, test=1)
+    assert agrees(strong["singular_values"][:, :2], [7.39576009, 4.63612510])
 
 
 def test_spike_of_the_first_layer():
     """Its singular value and vectors at s1 = eta |c_1| |b| = 3, by the formulas of a spiked matrix."""
-    problem = sized(400, eta=3 / (0.5 * math.sqrt(law_of(sized(400)).norm_squared[0])))
-    measured = [spikes.first_layer_spike(train(problem, seed)) for seed in range(12)]
-    beta, s1, rho = 0.8, 3.0, law_of(problem).alignment[0]
-    right = 1 - (beta + s1**2) / (s1**2 * (s1**2 + 1))
-    theory = {
-        "singular_value": math.sqrt((1 + s1**2) * (beta + s1**2)) / s1,
-        "with_readout": 1 - beta * (1 + s1**2) / (s1**2 * (s1**2 + beta)),
-        "with_learned": right,
-        "with_target": right * rho**2,
+    theory = sized(400, eta=10).solve()
+    problem = sized(400, eta=10 * 3 / (theory.tau * math.sqrt(320)))
+    beta, s1 = 0.8, 3.0
+    expected = {
+        "first_layer_singular_value": math.sqrt((1 + s1**2) * (beta + s1**2)) / s1,
+        "first_layer_readout_alignment": math.sqrt(1 - beta * (1 + s1**2) / (s1**2 * (s1**2 + beta))),
+        "first_layer_alignment": theory.alignment * math.sqrt(1 - (beta + s1**2) / (s1**2 * (s1**2 + 1))),
     }
-    for name, value in theory.items():
-        mean = np.mean([part[name] for part in measured])
-        error = np.std([part[name] for part in measured], ddof=1) / math.sqrt(12)
-        assert abs(mean - value) < 4 * error + 12 / 400 * value, name  # and the shift of order 1/d
-    below = [spikes.first_layer_spike(train(problem.replace(eta=0.3), seed)) for seed in range(3)]
-    assert all(part["singular_value"] < 1.05 * (1 + math.sqrt(beta)) for part in below)
-    assert all(part["with_learned"] < 0.1 for part in below)
+    samples = simulate(problem, 12, test=1)
+    for name, value in expected.items():
+        assert problem.solve([name]).values[name] == pytest.approx(value)
+        error = np.std(samples[name], ddof=1) / math.sqrt(12)
+        assert abs(np.mean(samples[name]) - value) < 4 * error + 6 / 400 * value, name  # and the shift of order 1/d
+    below = simulate(problem.replace(eta=0.3), 3, test=1)
+    assert np.max(below["first_layer_singular_value"]) < 1.05 * (1 + math.sqrt(beta))
+    assert np.max(np.abs(below["first_layer_alignment"])) < 0.3
 
 
 # ---- seeds and sizes
@@ -245,7 +270,9 @@ def test_a_network_is_a_function_of_its_seed():
     np.testing.assert_equal(first, spikes.simulate(SMALL, {"d": 10, "test": 20}, 3))
     assert first["test_error"] != spikes.simulate(SMALL, {"test": 20}, 4)["test_error"]
     assert set(first) <= set(SMALL.prediction.observables)
-    assert all(type(first[name]) is float for name in (*ERRORS, "alignment", "tau", "tau_r", "row_rescaling"))
+    assert all(type(first[name]) is float for name in (*ERRORS, *STEP, "alignment", "first_layer_singular_value"))
+    known = SMALL.replace(direction_norm_squared=2.0, direction_alignment=0.5)
+    np.testing.assert_equal(spikes.simulate(known, {"test": 20}, 3), first)
 
 
 def test_data_do_not_depend_on_the_step():
