@@ -130,7 +130,9 @@ def network(weights: Array, readout: Array, activation: Function, X: Array) -> A
 
 
 @np.errstate(under="ignore")
-def gradient_step(weights: Array, readout: Array, activation: Function, X: Array, y: Array, eta: float) -> Array:
+def gradient_step(
+    weights: Array, readout: Array, activation: Function, X: Array, y: Array, eta: float, zero_output: bool = False
+) -> Array:
     """The weights after one full-batch gradient step.
 
         W_i + (eta/n0) sum_mu (y_mu - f(x_mu)) u_i sigma'(w_i . x_mu) x_mu,     a_i = u_i/sqrt(p),
@@ -147,6 +149,8 @@ def gradient_step(weights: Array, readout: Array, activation: Function, X: Array
         sigma; a callable without a given derivative is differentiated numerically.
     X, y : ndarray, shapes (n0, d) and (n0,)
     eta : float
+    zero_output : bool
+        The network is its difference to its own copy at the start, so that f is zero: the residuals are y.
 
     Returns
     -------
@@ -157,7 +161,7 @@ def gradient_step(weights: Array, readout: Array, activation: Function, X: Array
     step = np.zeros_like(weights)
     for part in _blocks(len(X), len(weights)):
         inputs, fields = X[part], X[part] @ weights.T
-        residuals = y[part] - sigma(fields) @ readout / math.sqrt(len(weights))
+        residuals = y[part] if zero_output else y[part] - sigma(fields) @ readout / math.sqrt(len(weights))
         slopes = sigma.derivative(fields)
         slopes *= residuals[:, None]
         step += slopes.T @ inputs
@@ -224,10 +228,61 @@ def fresh_error(
     ndarray, shape () or (k,)
     """
     total = np.zeros(readout.shape[:-1])
+    for _, y, outputs in _fresh(weights, readout, activation, direction, target, points, rng):
+        total += np.sum((y - outputs) ** 2, axis=-1)
+    return total / points
+
+
+def fresh_overlaps(
+    weights: Array,
+    readout: Array,
+    activation: Function,
+    direction: Array,
+    target: Function,
+    points: int,
+    rng: np.random.Generator,
+    degree: int,
+    intercept: Array,
+) -> tuple[Array, Array]:
+    """The error of `fresh_error`, and on the same points the overlaps of the network with Hermite polynomials.
+
+    Parameters
+    ----------
+    weights, readout, activation, direction, target, points, rng
+        As for `fresh_error`.
+    degree : int
+        Highest degree of the polynomials.
+    intercept : ndarray, shape () or (k,)
+        Is added to the output of the network.
+
+    Returns
+    -------
+    error : ndarray, shape () or (k,)
+    overlaps : ndarray, shape (degree + 1,) or (k, degree + 1)
+        Means of f(x) h_j(<theta, x>) with the orthonormal h_j = He_j/sqrt(j!).
+    """
+    error, overlaps = np.zeros(readout.shape[:-1]), np.zeros((*readout.shape[:-1], degree + 1))
+    for along, y, outputs in _fresh(weights, readout, activation, direction, target, points, rng):
+        outputs = outputs + intercept[..., None]
+        error += np.sum((y - outputs) ** 2, axis=-1)
+        overlaps += outputs @ hermite(along, degree)
+    return error / points, overlaps / points
+
+
+def hermite(x: Array, degree: int) -> Array:
+    """h_j(x), j = 0..degree, orthonormal under N(0, 1): shape (len(x), degree + 1)."""
+    norms = [math.sqrt(math.factorial(j)) for j in range(degree + 1)]
+    return np.asarray(np.polynomial.hermite_e.hermevander(x, degree) / norms, dtype=np.float64)
+
+
+def _fresh(
+    weights: Array, readout: Array, activation: Function, direction: Array, target: Function, points: int,
+    rng: np.random.Generator,
+) -> Iterator[tuple[Array, Array, Array]]:
+    """Fresh points in blocks: <theta, x>, noiseless labels, outputs."""
     for part in _blocks(points, len(weights)):
         X, y = single_index_data(part.stop - part.start, direction, target, 0.0, rng)
-        total += np.sum((y - network(weights, readout, activation, X)) ** 2, axis=-1)
-    return total / points
+        yield X @ direction, y, network(weights, readout, activation, X)
 
 
 def _blocks(n: int, p: int) -> Iterator[slice]:

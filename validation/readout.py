@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asymptotics import GiantStep, ParameterError, SpikedRandomFeatures
+from asymptotics import GiantStep, ParameterError, Problem, SpikedRandomFeatures
 
 from . import networks
 from .networks import Array
@@ -59,22 +59,45 @@ def plan(problem: GiantStep | SpikedRandomFeatures, sizes: Mapping[str, int]) ->
     ParameterError
         If another parameter varies, or a size is missing, unknown or not allowed.
     """
-    for name, value in problem.cells.arrays.items():
+    cell, lam = one_network(problem)
+    given = checked(sizes)
+    if "d" not in given:
+        raise ParameterError("d", "is required (input dimension of the simulated network)")
+    d = given["d"]
+    return Plan(cell, lam, d, whole(cell["beta"] * d), whole(cell["alpha"] * d), given.get("test", TEST_POINTS))
+
+
+def one_network(problem: Problem) -> tuple[dict[str, float], Array]:
+    """The cell parameters without `lam`, and `lam`, one per cell, flat.
+
+    Raises
+    ------
+    ParameterError
+        If another parameter than `lam` varies.
+    """
+    arrays = problem.cells.arrays
+    for name, value in arrays.items():
         if name != "lam" and value.size > 1:
             raise ParameterError(name, "must be one value: a simulation is of one network, choose it with isel")
+    cell = {name: float(value.item()) for name, value in arrays.items() if name != "lam"}
+    return cell, np.broadcast_to(arrays["lam"], problem.shape).reshape(-1)
+
+
+def checked(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Sizes of a simulation, "d" >= 2 and "test" >= 1, as integers.
+
+    Raises
+    ------
+    ParameterError
+        If a size is unknown or not allowed.
+    """
     for name, size in sizes.items():
         if name not in ("d", "test"):
             raise ParameterError(name, "is not a size of this simulation (d, test)")
         least = 2 if name == "d" else 1
         if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < least:
             raise ParameterError(name, f"must be a whole number >= {least}, got {size!r}")
-    if "d" not in sizes:
-        raise ParameterError("d", "is required (input dimension of the simulated network)")
-    arrays = problem.cells.arrays
-    cell = {name: float(value.item()) for name, value in arrays.items() if name != "lam"}
-    lam = np.broadcast_to(arrays["lam"], problem.shape).reshape(-1)
-    d = int(sizes["d"])
-    return Plan(cell, lam, d, whole(cell["beta"] * d), whole(cell["alpha"] * d), int(sizes.get("test", TEST_POINTS)))
+    return {name: int(size) for name, size in sizes.items()}
 
 
 def blocks(problem: GiantStep | SpikedRandomFeatures, p: int) -> list[slice]:
@@ -134,11 +157,16 @@ def fit(
     """
     F = networks.features(weights, problem.activation, X)
     readouts = networks.ridge(F, y, plan.lam)
-    train_error = np.mean((y - readouts @ F.T / math.sqrt(plan.p)) ** 2, axis=1)
     fresh = networks.fresh_error(
         weights, readouts, problem.activation, direction, problem.target, plan.test_points, rng
     )
-    return readouts, {
+    return readouts, errors(plan, F, y, readouts, fresh)
+
+
+def errors(plan: Plan, F: Array, y: Array, readouts: Array, fresh: Array) -> dict[str, Array]:
+    """The errors of readouts (ridges, p) on features F and labels y, and `fresh`, those on noiseless fresh points."""
+    train_error = np.mean((y - readouts @ F.T / math.sqrt(plan.p)) ** 2, axis=1)
+    return {
         "test_error": fresh + plan.cell["noise_var"],
         "generalization_error": fresh,
         "train_error": train_error,
@@ -184,7 +212,7 @@ def order_parameters(
     return {name: value[..., 0, 0] if name == "q1" else value[..., 0] for name, value in measured.items()}
 
 
-def shaped(problem: GiantStep | SpikedRandomFeatures, measured: Mapping[str, Any]) -> dict[str, Any]:
+def shaped(problem: Problem, measured: Mapping[str, Any]) -> dict[str, Any]:
     """Measured values, of all cells or of each, in the shape of the cells and trailing axes; floats without axes."""
     full = {}
     for name, value in measured.items():
