@@ -61,6 +61,16 @@ def _decomposed(factor: Array) -> Spikes:
     return Spikes(modes, singular**2)
 
 
+def distinct(*columns: Array) -> tuple[Index, Index]:
+    """Positions of the distinct rows among columns (C,), and which of them each row is."""
+    order = np.lexsort(columns)
+    changes = [column[order[1:]] != column[order[:-1]] for column in columns]
+    fresh = np.concatenate([np.ones(min(order.size, 1), dtype=bool), np.any(changes, axis=0)])
+    inverse = np.empty(order.size, dtype=np.intp)
+    inverse[order] = np.cumsum(fresh) - 1
+    return order[fresh], inverse
+
+
 class KernelTables:
     """The spikes of the distinct (step, p, d) among cells, made when they are asked for.
 
@@ -74,12 +84,7 @@ class KernelTables:
 
     def __init__(self, activation: Nonlinearity, steps: Step, readouts: Readouts, refinement: int = 1) -> None:
         self.activation, self.steps, self.refinement = activation, steps, refinement
-        rows = np.stack([readouts.step.astype(np.float64), readouts.p, readouts.d])
-        order = np.lexsort(rows)
-        fresh = np.append(True, np.any(np.diff(rows[:, order], axis=1) != 0, axis=0))[: order.size]
-        self.table = np.empty(order.size, dtype=np.intp)
-        self.table[order] = np.cumsum(fresh) - 1
-        first = order[fresh]
+        first, self.table = distinct(readouts.step.astype(np.float64), readouts.p, readouts.d)
         self.step, self.p, self.d = readouts.step[first], readouts.p[first], readouts.d[first]
 
     @property

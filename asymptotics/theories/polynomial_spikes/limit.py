@@ -24,9 +24,10 @@ from .step import Readouts, TargetMoments, limiting_norm_squared
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-# Spikes beyond this degree are left out.  That changes nothing for a < 24/50, and beyond only what is learned of these
-# degrees (and of a constant that the features do not contain).
-MOST_SPIKES = 24
+# Spikes beyond this degree are left out.  That changes nothing for a < 8/17, and beyond only what is learned of these
+# degrees (and of a constant that the features do not contain).  Coefficients of twice this degree enter where s != 0,
+# and in double precision further ones would be noise.
+MOST_SPIKES = 16
 CRITICAL_WIDTH = 1e-12
 ROUNDING = 1e-14  # of Hermite coefficients, relative to the norm of the activation
 RANK_TOLERANCE = 1e-10
