@@ -4,7 +4,8 @@ Spike k carries the function
 
     P_k(kappa) = sum_m binom(k, m) sr^m E[sigma^(k)(xi) xi^m] H_{k-m}(kappa),   H_i(kappa) = E_xi (kappa + sqrt(r) xi)^i
 
-with r = tau_r^2/tau^2 and sr = s/tau; eq. (15).  It diverges if a > (k - 1)/(2k).
+with r = tau_r^2/tau^2 and sr = s/tau; eq. (15) of docs/theories/polynomial_spikes.md.  It diverges if
+a > (k - 1)/(2k).  arXiv:2310.07891 has k = 1, 2 at r = sr = c*_0 = 0, P_k = kappa^k.
 """
 
 from __future__ import annotations

@@ -127,4 +127,4 @@ class Readouts(NamedTuple):
 
     def at(self, index: NDArray[np.intp] | NDArray[np.bool_] | slice) -> Readouts:
         """Some of the cells."""
-        return Readouts(*(values[index] for values in self))
+        return Readouts(*(values[index] for values in self))  # type: ignore[arg-type]

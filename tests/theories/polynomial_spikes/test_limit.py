@@ -266,6 +266,27 @@ def test_missing_functions_are_missing():
         np.testing.assert_allclose(vectors @ one[:, these], 0, atol=1e-9 * max(1, np.abs(vectors).max()))
 
 
+@FIXED
+@given(r=st.floats(0.0, 3.0), sr=st.floats(-1.0, 1.0), rho=st.floats(-0.99, 0.99), lam=st.floats(-4, 3))
+def test_more_spikes_fit_better(r, sr, rho, lam):
+    objectives = [solve(TANH, (0.3, 0.8, 0.6, 0.3), EXPONENT[count], r, sr, rho, lam=10**lam)["ridge_objective"]
+                  for count in (0, 1, 2, 3, 4)]
+    assert np.all(np.diff(objectives) <= 1e-15)
+
+
+def test_large_ridge_and_noise():
+    """lam -> infinity: E y^2.  The noise enters linearly, with weights m_w and chi_w."""
+    for count in (0, 2):
+        solved = solve("tanh(x)", (0.0, 0.8, 0.5), EXPONENT[count], 0.4, lam=1e9)
+        unlearned = 0.64 + 0.25 + 0.1 - (0.6**2 * 0.64 if count else 0)  # infinitely strong spikes are learned anyway
+        assert solved["ridge_objective"] == pytest.approx(unlearned, rel=1e-6)
+        assert solved["test_error"] == pytest.approx(unlearned, rel=1e-6)
+    none, some = (solve(TANH, (0.3, 0.8, 0.5), 0.3, 0.4, noise_var=noise) for noise in (0.0, 0.7))
+    bulk = resolvent(random_features(nonlinearity(TANH), readouts_of()), np.array([0.1]))
+    for name, weight in (("ridge_objective", bulk.train_weight), ("test_error", bulk.test_weight)):
+        assert some[name] - none[name] == pytest.approx(0.7 * weight[0], rel=1e-13)
+
+
 # ---- cells
 
 
