@@ -140,7 +140,7 @@ def test_rows_after_the_step(activation):
     """tau, tau_r, s of (5): means over networks extrapolated from d = 100 and 300 as limit + a/d."""
     means, errors = {}, {}
     for d, count in ((100, 160), (300, 60)):
-        problem = sized(d, activation=activation, eta=5)
+        problem = sized(d, activation=activation, eta=3)
         own = problem.solve(STEP)
         runs = [spikes.step_parameters(train(problem, seed)) for seed in range(count)]
         for name in STEP:
