@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from asymptotics import PolynomialSpikes
 from asymptotics.theories.polynomial_spikes.full_solution import solve_full
 from asymptotics.theories.polynomial_spikes.solution import LARGE_RESIDUAL
+from asymptotics.theories.polynomial_spikes.spectrum import OUTLIERS
 from asymptotics.theories.polynomial_spikes.step import (
     Readouts,
     Step,
@@ -27,7 +29,11 @@ ACTIVATIONS = {"relu": "relu(x) - 1/sqrt(2*pi)", "tanh": "tanh(1.5*x + 0.8)", "q
 EXPONENTS = (0.15, 0.3, 0.4, 0.48)
 TARGET = (0.2, 0.8, 0.5, 0.25)
 FUNCTIONS = (*ERRORS, "overlaps")
-WELL_SEPARATED = 4.0  # strength of a spike over its threshold: it stays outside the bulk when |b|^2 fluctuates
+
+# at the smallest size, so that spikes neither enter the bulk nor change places as |b|^2 fluctuates between networks
+WELL_OUTSIDE, FIRST_LAYER_OUTSIDE = 4.0, 1.2  # strength over its threshold; singular value of W over its edge
+WELL_APART = 1.4  # ratio of neighbouring singular values, for their vectors
+HEAVY_TAILED = 1.0  # tau beyond which high moments of the p readouts decide
 
 
 def _problem(activation: str, exponent: float, target: tuple[float, ...] = TARGET) -> PolynomialSpikes:
@@ -91,13 +97,19 @@ def _setting(name: str, problem: PolynomialSpikes, smallest: int, residual: bool
 
 
 def _spikes(problem: PolynomialSpikes, smallest: int) -> tuple[str, ...]:
-    """Entries of the spectrum for spikes that are well outside the bulk at the smallest size."""
-    small = solved(resized(problem, smallest), ["threshold_ratio", "first_layer_singular_value"])
-    outliers = np.flatnonzero(np.min(small["threshold_ratio"], axis=0) > WELL_SEPARATED)
-    entries = [f"singular_values[{outlier}]" for outlier in outliers]
-    entries += [f"spike_vectors[{outlier},{degree}]" for outlier in outliers for degree in range(problem.degrees)]
-    beta = one_network(problem)[0]["p"] / one_network(problem)[0]["d"]
-    seen = np.min(small["first_layer_singular_value"]) > 1.2 * (1 + beta**0.5)
+    """Entries of the spectrum whose deviations fall like 1/d from the smallest size on."""
+    if np.max(np.abs(solved(problem, ["tau"])["tau"])) > HEAVY_TAILED:
+        return ()
+    small = solved(resized(problem, smallest), ["threshold_ratio", "singular_values", "first_layer_singular_value"])
+    ratios, values = (np.reshape(small[name], (-1, OUTLIERS))[0] for name in ("threshold_ratio", "singular_values"))
+    outliers = np.flatnonzero(ratios > WELL_OUTSIDE)
+    gaps = np.append(np.inf, values[:-1] / values[1:])
+    apart = [j for j in outliers if gaps[j] > WELL_APART and not gaps[j + 1:j + 2] < WELL_APART]
+    entries = [f"singular_values[{j}]" for j in outliers]
+    entries += [f"spike_vectors[{j},{degree}]" for j in apart for degree in range(problem.degrees)]
+    cell, _ = one_network(problem)
+    edge = 1 + math.sqrt(cell["p"] / cell["d"])
+    seen = np.min(small["first_layer_singular_value"]) > FIRST_LAYER_OUTSIDE * edge
     return (*entries, *FIRST_LAYER) if seen else tuple(entries)
 
 
