@@ -130,6 +130,7 @@ def _wrong(problem: PolynomialSpikes) -> dict[str, Mapping[str, Any]]:
     return wrong
 
 
+@np.errstate(under="ignore")
 def step_parameters(problem: PolynomialSpikes) -> dict[str, float]:
     """The fields of `asymptotics.theories.polynomial_spikes.step.Step`, of one network."""
     cell, _ = one_network(problem)
@@ -140,6 +141,7 @@ def step_parameters(problem: PolynomialSpikes) -> dict[str, float]:
     return {name: float(value.item()) for name, value in step._asdict().items()}
 
 
+@np.errstate(under="ignore")
 def at_step(
     problem: PolynomialSpikes, step: Mapping[str, float], noise_var: float | None = None
 ) -> dict[str, Array]:
