@@ -2,11 +2,38 @@
 
 from __future__ import annotations
 
+from tests.theories.polynomial_spikes import test_random_box as polynomial_spikes
 from tests.theories.test_random_box import deviations, problems, solve
+
+LEVELS = ("full", "finite_rank", "limit")
 
 
 def main() -> None:
-    """Print a Markdown table."""
+    """Print a Markdown table for each theory."""
+    spiked_random_features()
+    spikes_by_level()
+
+
+def spikes_by_level() -> None:
+    """`polynomial-spikes`: the worst deviation at each level."""
+    worst: dict[str, dict[str, float]] = {}
+    stored = polynomial_spikes.STORED
+    unconverged = 0
+    for entry in stored:
+        prediction = polynomial_spikes.solve(entry)
+        unconverged += not prediction.converged
+        for name, deviation in polynomial_spikes.deviations(entry, prediction).items():
+            column = worst.setdefault(name, {})
+            level = entry["parameters"]["level"]
+            column[level] = max(deviation, column.get(level, 0.0))
+    print(f"\n{len(stored)} problems of polynomial-spikes, {unconverged} not converged\n")
+    print(f"| observable | {' | '.join(LEVELS)} |\n|---|{'---|' * len(LEVELS)}")
+    for name, column in worst.items():
+        print(f"| {name} | {' | '.join(f'{column[level]:.0e}' if level in column else '' for level in LEVELS)} |")
+
+
+def spiked_random_features() -> None:
+    """`spiked-random-features`."""
     stored = problems()
     worst: dict[str, tuple[float, dict]] = {}
     unconverged = 0

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ..errors import ParameterError
-from .labels import along, equation, name_of, pick, scale_axis, symbol, title
+from .labels import along, equation, has_components, name_of, pick, scale_axis, symbol, title
 from .style import COLOURS, LINE_STYLES, REFERENCE, colours, new_axes, style, tint
 
 _LONGEST_LEGEND = 8
@@ -77,7 +77,8 @@ def learning_curves(
                 continue
             _draw_points(ax, simulation, name, dim, simulation.coords[values.name], place, colour(group, name))
         scale_axis(ax, "x", values)
-        scale_axis(ax, "y", np.concatenate([np.ravel(array.values) for array in arrays]))
+        if not has_components(dataset, arrays):  # which may vanish or change sign
+            scale_axis(ax, "y", np.concatenate([np.ravel(array.values) for array in arrays]))
         ax.margins(x=0.02)
         ax.set_xlabel(title(values, "x"))
         ax.set_ylabel(title(curves[0], "y") if len(curves) == 1 else ", ".join(symbol(curve) for curve in curves))

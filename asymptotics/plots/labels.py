@@ -100,6 +100,11 @@ def is_log(values: Any) -> bool:
     return bool(logs[-1] - logs[0] > _DECADES or (finite.size > 2 and _is_even(logs) and not _is_even(finite)))
 
 
+def has_components(dataset: xr.Dataset, arrays: Iterable[xr.DataArray]) -> bool:
+    """Whether one of them has an axis beyond the cells: components, which may vanish or change sign."""
+    return "converged" in dataset and any(set(array.dims) - set(dataset["converged"].dims) for array in arrays)
+
+
 def scale_axis(ax: Axes, which: str, values: Any) -> None:
     """Set the scale of an axis from the numbers on it."""
     set_scale, axis = (ax.set_xscale, ax.xaxis) if which == "x" else (ax.set_yscale, ax.yaxis)

@@ -9,15 +9,16 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
+from matplotlib.ticker import MaxNLocator
 
 from ..errors import ParameterError
-from .labels import is_log, numbers, pick, scale_axis, title
+from .labels import has_components, is_log, numbers, pick, scale_axis, title
 from .style import NOT_FINITE, new_axes, style
 
 
 def heat_map(
     dataset: xr.Dataset, observable: str = "test_error", x: str | None = None, y: str | None = None,
-    ax: Axes | None = None
+    ax: Axes | None = None, limits: tuple[float, float] | None = None,
 ) -> Axes:
     """Draw an observable over two axes as colours; cells that are not finite are grey.
 
@@ -30,6 +31,8 @@ def heat_map(
         The axes; by default the first is horizontal.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
+    limits : tuple of float, optional
+        The ends of the colour scale, which is then linear; by default those of the values.
 
     Returns
     -------
@@ -46,10 +49,13 @@ def heat_map(
         for which, dim in (("x", horizontal), ("y", vertical)):
             order[dim], edges[which] = _axis(ax, which, dataset, dim)
         values = np.ma.masked_invalid(array.isel(order).values)
-        norm = LogNorm() if is_log(values.compressed()) else None
+        linear = limits is not None or has_components(dataset, [dataset[observable]])
+        norm = LogNorm() if not linear and is_log(values.compressed()) else None
+        low, high = limits or (None, None)
         palette = matplotlib.colormaps["cividis"].with_extremes(bad=NOT_FINITE)
         # thousands of small rectangles in a PDF are slow to show and have seams: draw them as a picture
-        mesh = ax.pcolormesh(edges["x"], edges["y"], values, norm=norm, cmap=palette, rasterized=True)
+        mesh = ax.pcolormesh(edges["x"], edges["y"], values, norm=norm, vmin=low, vmax=high, cmap=palette,
+                             rasterized=True)
         for spine in ax.spines.values():
             spine.set_visible(True)
         bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02)
@@ -86,6 +92,8 @@ def _axis(ax: Axes, which: str, dataset: xr.Dataset, dim: Any) -> tuple[np.ndarr
         axis.set_label_text(title(dataset.coords[dim], which))
         return np.arange(len(names)), np.arange(len(names) + 1) - 0.5
     scale_axis(ax, which, array)
+    if array.dtype.kind in "iu" and not is_log(array):
+        axis.set_major_locator(MaxNLocator(integer=True))
     axis.set_label_text(title(array, which))
     order = np.argsort(array.values, kind="stable")
     values = array.values[order].astype(np.float64)

@@ -212,6 +212,7 @@ def phase_table(problem: PolynomialSpikes, exponents: ArrayLike) -> xr.Dataset:
         "spikes": spikes.reindex(step_exponent=a, fill_value=-1),
         "eta": finite.eta,
         "tau": at_sizes["tau"],
+        "converged": at_sizes["converged"],
     })
     table["outliers"].attrs.update(long_name="singular values outside the bulk at these sizes")
     table["spikes"].attrs.update(long_name="diverging spikes as n -> infinity; -1 at a threshold")

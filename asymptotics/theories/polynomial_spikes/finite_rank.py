@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -16,7 +17,7 @@ from .step import Readouts, Step, TargetMoments
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-DEGREE = 24  # highest degree of a spike function that is kept
+DEGREE, HIGHEST_DEGREE = 24, 120  # of the spike functions that are kept: these, and for large steps up to those
 
 
 def spike_factor(
@@ -58,6 +59,9 @@ def finite_rank_spikes(factor: Array, intercept: bool = False) -> Spikes:
 
 
 def _decomposed(factor: Array) -> Spikes:
+    missing = factor.shape[1] - factor.shape[2]
+    if missing > 0:  # all functions are among the modes, also those of strength zero
+        factor = np.concatenate([factor, np.zeros((*factor.shape[:2], missing))], axis=2)
     modes, singular, _ = np.linalg.svd(factor, full_matrices=False)
     return Spikes(modes, singular**2)
 
@@ -90,8 +94,14 @@ class KernelTables:
 
     @property
     def degree(self) -> int:
-        """Highest degree of the tables; the target should be given up to it."""
-        return DEGREE * (1 + self.refinement) // 2
+        """Highest degree of the tables.
+
+        Degree j has the power (tau z/V)^2j, which is to be below 1e-13 at z = 3.
+        """
+        spread = (1 + 3 * self.steps.rescaling) ** 2 + 9 * self.steps.tau_r**2
+        decay = np.log1p(spread / np.maximum(9 * self.steps.tau**2, 1e-300))
+        needed = DEGREE * math.ceil(30 / max(float(np.min(decay, initial=2.0)), 0.25) / DEGREE)
+        return min(max(needed, DEGREE), HIGHEST_DEGREE) * (1 + self.refinement) // 2
 
     def factor(self, tables: Index) -> Array:
         """L of some tables."""

@@ -69,7 +69,7 @@ class PolynomialSpikes(Problem):
     n: Any = parameter("samples of the readout", symbol="n", kind="size", low=1)
     n0: Any = parameter("samples of the gradient step", symbol="n_0", kind="size", low=1)
     eta: Any = parameter(
-        "learning rate of the step (*); not at level \"limit\"", symbol=r"\eta", low=0, default=None
+        "learning rate of the step: eta of (*); not at level \"limit\"", symbol=r"\eta", low=0, default=None
     )
     lam: Any = parameter("ridge penalty: minimise sum (y - F w/sqrt(p))^2 + lam |w|^2", symbol=r"\lambda", low=0)
     noise_var: Any = parameter(
@@ -80,7 +80,7 @@ class PolynomialSpikes(Problem):
         "how the step is described", kind="choice", choices=("full", "finite_rank", "limit"), default="full"
     )
     step_exponent: Any = parameter(
-        "exponent a of eta = n^a, at level \"limit\" instead of eta", symbol="a", below=0.5, default=None
+        "exponent of the step: a of eta = n^a, at level \"limit\" instead of eta", symbol="a", below=0.5, default=None
     )
     intercept: bool = parameter("whether the readout has an intercept without penalty", kind="flag", default=False)
     direction_norm_squared: Any = parameter(

@@ -27,6 +27,7 @@ Mask = NDArray[np.bool_]
 OUTLIERS = 8
 POSITIONS = 90.0  # the edge of the bulk is within them for p/n from 1e-15 to 1e30
 BISECTIONS = 66
+FAR_OUT = 9.0  # a position outside the bulk
 WEAKEST = -80.0  # log of the smallest margin
 
 
@@ -110,7 +111,7 @@ def left_vectors(features: RandomFeatures, spikes: Spikes, positions: Array, deg
     """
     wide = RandomFeatures(*(values[:, None] for values in features))
     present = np.isfinite(positions)
-    at = continued(wide, np.where(present, positions, 0.0))
+    at = continued(wide, np.where(present, positions, FAR_OUT))
     pull, rise = -at.coupling, -at.linear_learned  # G, Mt - 1
     linear = spikes.modes[:, 1]
     q = (np.sqrt(spikes.strengths) * linear)[:, None]

@@ -7,6 +7,7 @@ import pytest
 
 import asymptotics as asy
 from asymptotics.theories.polynomial_spikes import full, rules
+from asymptotics.theories.polynomial_spikes.finite_rank import solve_finite_rank
 from asymptotics.theories.polynomial_spikes.full_solution import solve_full
 from asymptotics.theories.polynomial_spikes.full_tables import build_tables
 from asymptotics.theories.polynomial_spikes.step import Readouts, Step, direction_norm_squared, step_of, target_moments
@@ -218,3 +219,24 @@ def test_noise_is_linear_at_a_fixed_step():
     answer = solved(CENTRED_RELU, CUBIC, steps, readouts(noise_var=[0.0, 0.1, 0.2]))
     for name in ("test_error", "ridge_objective", "train_error"):
         assert np.diff(answer[name], 2) == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("level", ["full", "finite_rank"])
+def test_an_intercept_is_the_best_shift_of_the_labels(level):
+    steps, cells = step(0.6, 0.3, 0.15), readouts()
+    activation = asy.nonlinearity(SHIFTED_TANH)
+
+    def answer(shift, intercept=False):
+        target = asy.nonlinearity(f"{0.2 - shift!r} + 0.8*he1(x) + 0.5*he2(x) + 0.25*he3(x)")
+        if level == "full":
+            return solve_full(activation, target, steps, cells, 4, 1, intercept)
+        names = ("ridge_objective", "test_error", "train_error", "overlaps")
+        return solve_finite_rank(activation, target_moments(target, 24), steps, cells, names, 1, intercept, 4)
+
+    objective = np.array([float(answer(shift)["ridge_objective"][0]) for shift in (-1.0, 0.0, 1.0)])
+    best = 0.5 * (objective[0] - objective[2]) / (objective[0] - 2 * objective[1] + objective[2])
+    assert abs(best) > 0.01
+    fitted, shifted = answer(0.0, intercept=True), answer(float(best))
+    for name in ("ridge_objective", "test_error", "train_error"):
+        assert fitted[name] == pytest.approx(shifted[name], rel=1e-9), name
+    assert fitted["overlaps"][0] == pytest.approx(shifted["overlaps"][0] + [best, 0, 0, 0], abs=1e-9)

@@ -6,6 +6,7 @@ and 10; noise up to 0.5; step exponents between -0.1 and 0.45.
 """
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from tests.reference.polynomial_spikes import ACTIVATIONS, FILE, TARGETS
 
 STORED = json.loads(FILE.read_text())
 NAMES = [f"{i}-{entry['parameters']['level']}-{entry['parameters']['activation']}" for i, entry in enumerate(STORED)]
-TOLERANCE = 1e-9
+TOLERANCE = 1e-11
 STEP = ("tau", "tau_r", "row_rescaling")
 
 
@@ -31,27 +32,36 @@ def natural_scale(entry, name):
 
 
 def tolerance(entry, name):
-    """Of the answer; the figure for stopping at h_24(kappa) at level finite_rank is the reference's own."""
-    return max(TOLERANCE, 3 * entry["accuracy"][name]) + 1.1 * entry.get("truncation", {}).get(name, 0.0)
+    """Of the answer."""
+    return max(TOLERANCE, 3 * entry["accuracy"][name])
+
+
+def solve(entry):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)
+        return PolynomialSpikes(**entry["parameters"]).solve()
+
+
+def deviations(entry, prediction):
+    """|error| over the natural scale for every stored observable; infinite where an outlier is missing or invented."""
+    answer = {}
+    for name, expected in entry["observables"].items():
+        found, expected = np.atleast_1d(getattr(prediction, name)), np.atleast_1d(np.asarray(expected, dtype=float))
+        count = min(found.size, expected.size)  # of degrees, or of outliers, which are padded with NaN
+        if name == "singular_values" and np.count_nonzero(np.isfinite(found)) != expected.size:
+            answer[name] = np.inf
+        else:
+            error = np.max(np.abs(found[:count] - expected[:count]), initial=0.0)
+            answer[name] = float(error / (natural_scale(entry, name) or 1.0))
+    return answer
 
 
 @pytest.mark.parametrize("entry", STORED, ids=NAMES)
-@pytest.mark.filterwarnings(f"ignore::{AccuracyWarning.__module__}.{AccuracyWarning.__name__}")
 def test_random_problem(entry):
-    prediction = PolynomialSpikes(**entry["parameters"]).solve()
+    prediction = solve(entry)
     assert prediction.converged
-    for name, expected in entry["observables"].items():
-        found = np.asarray(getattr(prediction, name), dtype=float)
-        if name == "singular_values":  # padded with NaN
-            assert np.all(np.isnan(found[len(expected):])), (name, found, expected)
-            found = found[: len(expected)]
-        if name == "overlaps":  # as many degrees as there are
-            assert found.size >= 2
-            count = min(found.size, len(expected))
-            found, expected = found[:count], expected[:count]
-        allowed = tolerance(entry, name) * natural_scale(entry, name)
-        assert found.shape == np.shape(expected), (name, found, expected)
-        assert np.all(np.abs(found - expected) <= allowed), (name, found, expected, allowed)
+    for name, deviation in deviations(entry, prediction).items():
+        assert deviation <= tolerance(entry, name), (name, deviation)
     test_error = entry["observables"]["test_error"]
     excess = test_error - entry["parameters"]["noise_var"]
     assert abs(float(prediction.generalization_error) - excess) <= tolerance(entry, "test_error") * test_error
@@ -78,4 +88,4 @@ def test_the_box_is_covered():
 
 def test_the_stored_accuracy_is_enough():
     for entry in STORED:
-        assert max(entry["accuracy"].values()) < TOLERANCE / 100
+        assert max(entry["accuracy"].values()) < TOLERANCE / 10
