@@ -127,12 +127,11 @@ def rows_of(
             if once and flat > 0:
                 break
             own = tuple(i for i, dim in zip(place, problem.dims, strict=True) if dim not in shared)
-            trailing = index[len(place):]
             rows.append(Row(
                 setting=setting,
                 cell={} if once else {parameter: column[flat] for parameter, column in varying.items()},
                 group=(setting, *own),
-                observable=name + (f"[{','.join(map(str, trailing))}]" if trailing else ""),
+                observable=_entry(name, index[len(place):]),
                 theory=float(theory[index]),
                 simulation=float(limit.mean[index]),
                 standard_error=float(limit.standard_error[index]),
@@ -145,6 +144,21 @@ def rows_of(
                 model=model,
             ))
     return rows
+
+
+def by_entry(problem: Problem, values: Mapping[str, ArrayLike]) -> dict[str, Array]:
+    """Values of observables, one per cell, by the names that they have in rows: overlaps[2]."""
+    entries = {}
+    for name, value in values.items():
+        array = np.asarray(value, dtype=np.float64)
+        own = array.shape[array.ndim - len(problem.observables[name].dims):]
+        for index in np.ndindex(own):
+            entries[_entry(name, index)] = array[(..., *index)]
+    return entries
+
+
+def _entry(name: str, index: tuple[int, ...]) -> str:
+    return name + (f"[{','.join(map(str, index))}]" if index else "")
 
 
 def setting_of(problem: Problem) -> str:
@@ -164,7 +178,8 @@ def _varying(prediction: Prediction) -> dict[str, list]:
 def _same_in_all_cells(arrays: Iterable[Array], axes: int) -> bool:
     """Whether arrays, whose first axes are those of the cells, do not depend on the cell."""
     flat = (array.reshape(-1, *array.shape[axes:]) for array in arrays)
-    return axes > 0 and all(len(part) > 1 and bool(np.all(part == part[:1])) for part in flat)
+    return axes > 0 and all(len(part) > 1 and bool(np.all((part == part[:1]) | np.isnan(part) & np.isnan(part[:1])))
+                            for part in flat)
 
 
 def _limit(estimates: Mapping[int, Estimate], networks: Mapping[int, int]) -> tuple[Estimate, Array]:
