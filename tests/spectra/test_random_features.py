@@ -181,6 +181,34 @@ def test_continuation_solves_the_equation():
         assert np.all(np.abs(missing) < 1e-13 * scale)
 
 
+@pytest.mark.parametrize("ratio", [1e-10, 1e-3, 1.0, 7.0, 1e10])
+def test_continuation_against_mpmath(ratio):
+    """Next to the end of the interval and far from it, for wide and narrow networks: nothing cancels."""
+    for position in (-50.0, -3.0, 1.0, 40.0):
+        law = RandomFeatures(*(np.array([value]) for value in (0.4, 0.3, 1000.0 * ratio, 300.0, 1000.0)))
+        values = continued(law, np.array([position]))
+        with mp.workdps(120):
+            bulk = reference.Bulk(1.0, *(float(v[0]) for v in law))
+            x = -1 / ((1 + mp.sqrt(bulk.beta)) ** 2 * (1 + mp.exp(position)))
+            e = x / (bulk.linear - x * bulk.white)
+            # the derivative needs a step that is small compared to the distance from the end
+            slope = -reference.difference(bulk.g, e, 50)
+            expected = {
+                "hidden": bulk.hidden(e),
+                "linear": bulk.r_1(e) / e,
+                "linear_learned": 1 - bulk.r_1(e) / e,
+                "coupling": bulk.g(e) * e,
+                "linear_test_ratio": reference.difference(bulk.r_1, e, 50),
+                "coupling_test_ratio": slope * e**2,
+            }
+            rise = float(bulk.q * (1 - bulk.g(e) - e * slope))
+            theta = float(-(1 - bulk.q * (1 - bulk.g(e))) / e)
+        for name, value in expected.items():
+            assert getattr(values, name)[0] == pytest.approx(float(value), rel=1e-13, abs=0), (name, position)
+        assert 1 - above_edge(law, values)[0] == pytest.approx(rise, rel=1e-13, abs=1e-15)
+        assert eigenvalue(law, values)[0] == pytest.approx(theta, rel=1e-13)
+
+
 def test_edge_is_where_the_eigenvalue_turns():
     """e^2 dtheta/de by mpmath differences."""
     law = laws(20, 4)

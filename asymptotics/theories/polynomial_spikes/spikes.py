@@ -158,8 +158,8 @@ def _observables(
 ) -> dict[str, Array]:
     """Errors and overlaps of cells; eqs. (18)-(20), (25), (26).
 
-    The readout leaves res = (1 + g K diag(r))^{-1} y of the target.  diag(r) = r_w (1 - (1 - Mt) e_1 e_1^T), so that in
-    the modes K is diagonal up to a part of rank one, and everything is a sum over modes.  No term cancels another.
+    The readout leaves res = (1 + g K diag(r))^{-1} y of the target.  As diag(r) = r_w (1 - (1 - Mt) e_1 e_1^T), in the
+    modes K is diagonal up to a part of rank one and everything is a sum over modes; the errors are sums of squares.
     """
     along = np.einsum("tkr,tk->tr", spikes.modes, seen.components)[table]
     linear = spikes.modes[:, 1][table]

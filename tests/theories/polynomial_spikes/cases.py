@@ -1,5 +1,7 @@
 """Settings that several tests share: the rows of tests/reference."""
 
+import math
+
 import numpy as np
 
 from asymptotics import nonlinearity
@@ -32,6 +34,17 @@ def steps_of(activation, target, eta, d=500, p=400, n0=750, noise_var=0.1, align
     eta, d, p, n0 = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, dtype=float)) for v in (eta, d, p, n0)))
     squared = direction_norm_squared(target, d, n0, noise_var)
     return step_of(nonlinearity(activation), target, d, p, n0, eta, np.full(eta.shape, noise_var), squared, alignment)
+
+
+def sampled_features(rng, features, factor, x, w, degree=12):
+    """Gaussian features c_1 X W^T + mu_* Z and the exact part of finite rank, kappa = x_1; `factor` is (J + 2, p)."""
+    directions = np.array([np.polynomial.hermite_e.hermeval(x[:, 0], np.eye(degree + 1)[j]) for j in range(degree + 1)])
+    directions /= np.sqrt([float(math.factorial(j)) for j in range(degree + 1)])[:, None]
+    radial = (np.mean(x**2, axis=1) - 1) * np.sqrt(x.shape[1] / 2)
+    directions = np.vstack([directions, radial])
+    noise = rng.standard_normal((len(x), len(w)))
+    bulk = np.sqrt(features.linear[0]) * x @ w.T + np.sqrt(features.white[0]) * noise
+    return bulk + directions.T @ factor, directions
 
 
 def readouts_of(step=0, d=500, p=400, n=600, lam=0.1, noise_var=0.1) -> Readouts:

@@ -25,7 +25,7 @@ from asymptotics.theories.polynomial_spikes.spikes import Spikes, random_feature
 from asymptotics.theories.polynomial_spikes.step import Step, direction_norm_squared
 from tests.reference import spiked_resolvent as reference
 
-from .cases import CUBIC, ERRORS, QUADRATIC, RELU, TANH, readouts_of, steps_of, target_of
+from .cases import CUBIC, ERRORS, QUADRATIC, RELU, TANH, readouts_of, sampled_features, steps_of, target_of
 
 EVERYTHING = (*ERRORS, "overlaps")
 FIXED = settings(max_examples=40, deadline=None, derandomize=True)
@@ -373,3 +373,35 @@ def test_intercept_is_a_free_constant():
     assert free["overlaps"][0, 0] == 0.5
     for name in ERRORS:
         assert free[name][0] == pytest.approx(without[name][0], rel=1e-14)
+
+
+def test_sampled_features():
+    """Ridge on sampled features of this kind, at the same readouts z: means agree within 4 standard errors."""
+    function, target = nonlinearity(RELU), target_of(CUBIC)
+    d, p, n = 500, 400, 600
+    steps, readouts = steps_of(RELU, target, 25.0), readouts_of()
+    z = np.random.default_rng(99).standard_normal(p)
+    factor = spike_factor(function, steps, readouts.p, readouts.d, 12, (z, np.full(p, 1 / p)))
+    solved = of_spikes(finite_rank_spikes(factor), target, steps, readouts, 12)
+    before = of_spikes(Spikes(np.eye(4)[None], np.zeros((1, 4))), target, steps, readouts, 3)
+    features, rho = random_features(function, readouts), steps.alignment[0]
+    samples = []
+    for seed in range(36):
+        rng = np.random.default_rng(seed)
+        x, w = rng.standard_normal((4 * n, d)), rng.standard_normal((p, d))
+        w /= np.linalg.norm(w, axis=1, keepdims=True)
+        f = sampled_features(rng, features, factor[0], x, w)[0] / np.sqrt(p)
+        u = rho * x[:, 0] + np.sqrt(1 - rho**2) * x[:, 1]
+        hermite = np.array([np.ones(4 * n), u, (u**2 - 1) / np.sqrt(2), (u**3 - 3 * u) / np.sqrt(6)])
+        y = np.array(CUBIC) @ hermite + np.sqrt(0.1) * rng.standard_normal(4 * n)
+        readout = np.linalg.solve(f[:n].T @ f[:n] + 0.1 * np.eye(p), f[:n].T @ y[:n])
+        fit = f @ readout
+        train, test = np.mean((y - fit)[:n] ** 2), np.mean((y - fit)[n:] ** 2)
+        samples.append([train + 0.1 * readout @ readout / n, train, test, *(hermite[:, n:] @ fit[n:] / (3 * n))[1:3]])
+    mean, error = np.mean(samples, axis=0), np.std(samples, axis=0, ddof=1) / np.sqrt(36)
+    assert np.all(error < 0.015)
+    names = ("ridge_objective", "train_error", "test_error")
+    expected = [*(solved[name][0] for name in names), *solved["overlaps"][0, 1:3]]
+    assert np.all(np.abs(mean - expected) < 4 * error), (mean, error, expected)
+    without = [*(before[name][0] for name in names), *before["overlaps"][0, 1:3]]
+    assert np.all(np.abs(mean - without) > 4 * error)  # the comparison would notice that the spikes are left out

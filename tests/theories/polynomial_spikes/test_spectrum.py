@@ -20,7 +20,7 @@ from asymptotics.theories.polynomial_spikes.spectrum import (
 from asymptotics.theories.polynomial_spikes.spikes import random_features
 from tests.reference import spiked_resolvent as reference
 
-from .cases import CUBIC, QUADRATIC, RELU, TANH, readouts_of, sinh_rule, steps_of, target_of
+from .cases import CUBIC, QUADRATIC, RELU, TANH, readouts_of, sampled_features, sinh_rule, steps_of, target_of
 
 FIXED = settings(max_examples=25, deadline=None, derandomize=True)
 
@@ -336,17 +336,13 @@ def test_sampled_features():
     found = spectrum(features, spikes)
     cosines = left_vectors(features, spikes, found.positions, 3)[0, :2]
     assert np.isfinite(cosines).all() and np.isnan(found.singular_values[0, 2])
-    c_1, white = np.sqrt(features.linear[0]), np.sqrt(features.white[0])
     samples = []
     for seed in range(10):
         rng = np.random.default_rng(seed)
         x, w = rng.standard_normal((n, d)), rng.standard_normal((p, d))
         w /= np.linalg.norm(w, axis=1, keepdims=True)
-        directions = np.array([np.polynomial.hermite_e.hermeval(x[:, 0], np.eye(13)[j]) for j in range(13)])
-        directions /= np.sqrt([float(mp.factorial(j)) for j in range(13)])[:, None]
-        directions = np.vstack([directions, (np.sum(x**2, axis=1) / d - 1) / np.sqrt(2 / d)])
-        bulk = c_1 * x @ w.T + white * rng.standard_normal((n, p))
-        f = (bulk + directions.T @ factor[0]) / np.sqrt(n)
+        f, directions = sampled_features(rng, features, factor[0], x, w)
+        f /= np.sqrt(n)
         squares, right = np.linalg.eigh(f.T @ f)
         values, left = np.sqrt(squares[:-4:-1]), f @ right[:, :-3:-1] / np.sqrt(squares[:-3:-1])
         overlaps = left.T @ directions[:3].T / np.sqrt(n)
