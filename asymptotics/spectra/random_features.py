@@ -1,9 +1,9 @@
-"""The resolvent of random features sigma(W x), rows of W uniform on the unit sphere; docs/theories/polynomial_spikes.md.
+"""The resolvent of random features sigma(W x), rows of W uniform on the sphere; docs/theories/polynomial_spikes.md.
 
 With sigma = c_0 + c_1 h_1 + ..., mu_*^2 = sum_{k >= 2} c_k^2, features F (n x p) without their constant part, and
 R = (F F^T + lam_bar n)^{-1}, the limits as d, p, n grow together are functions of one scalar e = lim tr R:
 
-    lam_bar e + (p/n)(1 - M(x)/D) = 1,    D = 1 + e mu_*^2,    x = e c_1^2/D.                                  (8)
+    lam_bar e + (p/n)(1 - M(x)/D) = 1,    D = 1 + e mu_*^2,    x = e c_1^2/D                                   (8)
 
 Everything here is written in 1/e, which is zero without ridge for n >= p: there nothing has to be taken to a limit.
 """

@@ -1,13 +1,14 @@
 """What a ridge readout makes of spikes in its features: errors and overlaps at levels "limit" and "finite_rank".
 
 Both levels add a part of finite rank to random features, K = U Lambda U^T in the Hermite polynomials of kappa.  At
-level "limit" the strengths Lambda are infinite or zero, at level "finite_rank" they are numbers.
+level "limit" the strengths Lambda are infinite or zero, at level "finite_rank" they are numbers.  Sections 6 and 8 of
+docs/theories/polynomial_spikes.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +127,9 @@ def solve_readouts(
     """
     names = set(names) | {"residual", "converged"}
     count = table.size
-    outputs = {name: np.empty((count, degrees) if name == "overlaps" else count) for name in names}
+    outputs: dict[str, NDArray[Any]] = {
+        name: np.empty((count, degrees) if name == "overlaps" else count) for name in names
+    }
     features = random_features(activation, readouts)
     order = np.argsort(table, kind="stable")
     ends = np.searchsorted(table[order], np.arange(0, alignment.size + TABLES_AT_ONCE, TABLES_AT_ONCE))
