@@ -61,6 +61,10 @@ def compare(
     ------
     ParameterError
         If samples have the wrong shape, are not finite, or are fewer than two; if an observable is not known.
+
+    Notes
+    -----
+    What the theory says is not defined (say a singular value beyond the last outlier) is left out.
     """
     if not isinstance(problem, Problem):
         raise ParameterError("problem", f"must be a problem, got {type(problem).__name__}")
@@ -74,9 +78,9 @@ def compare(
     by_size = _by_size(samples)
     names = _names(problem, by_size, observables)
     prediction = problem.solve(names)
-    runs = {d: {name: _runs(name, part[name], np.shape(prediction.values[name])) for name in names}
+    runs = {d: {name: _runs(name, part[name], _undefined(prediction, name)) for name in names}
             for d, part in by_size.items()}
-    rows = rows_of(setting_of(problem), prediction, runs, precision=precision, shared=shared)
+    rows = rows_of(setting_of(problem), prediction, runs, precision=precision, shared=shared, undefined=False)
     return Report(title=f"{problem.slug}: theory beside given runs", rows=tuple(rows), level=level)
 
 
@@ -89,6 +93,7 @@ def rows_of(
     judged: Iterable[str] | None = None,
     shared: Iterable[str] = (),
     model: str = "",
+    undefined: bool = True,
 ) -> list[Row]:
     """One row per observable and cell; several sizes are extrapolated to 1/d = 0.
 
@@ -108,6 +113,8 @@ def rows_of(
         Axes along which the networks are the same.
     model : str
         Name of the theory.
+    undefined : bool
+        Whether there are rows of what the theory says is not defined (they do not pass).
     """
     problem = prediction.problem
     shared = set(shared)
@@ -120,12 +127,15 @@ def rows_of(
         theory = np.asarray(prediction.values[name])
         estimates = {d: estimate(part[name]) for d, part in runs.items()}
         limit, slope = _limit(estimates, {d: part[name].shape[-1] for d, part in runs.items()})
+        missing = _undefined(prediction, name)
         once = _same_in_all_cells([theory, *(part[name] for part in runs.values())], len(problem.shape))
         for index in np.ndindex(theory.shape):
             place = index[:len(problem.shape)]
             flat = int(np.ravel_multi_index(place, problem.shape)) if place else 0
             if once and flat > 0:
                 break
+            if missing[index] and not undefined:
+                continue
             own = tuple(i for i, dim in zip(place, problem.dims, strict=True) if dim not in shared)
             rows.append(Row(
                 setting=setting,
@@ -219,8 +229,16 @@ def _names(problem: Problem, by_size: Mapping[int, Mapping[str, Any]], observabl
     return names
 
 
-def _runs(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
+def _undefined(prediction: Prediction, name: str) -> NDArray[np.bool_]:
+    """Where an observable is NaN although its cell is solved."""
+    values = np.asarray(prediction.values[name])
+    solved = np.asarray(prediction.converged)
+    return np.isnan(values) & solved.reshape(solved.shape + (1,) * (values.ndim - solved.ndim))
+
+
+def _runs(name: str, values: ArrayLike, undefined: NDArray[np.bool_]) -> Array:
     """The runs of one observable, checked."""
+    shape = undefined.shape
     where = f"samples[{name!r}]"
     try:
         array = np.asarray(values, dtype=np.float64)
@@ -231,6 +249,6 @@ def _runs(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
         raise ParameterError(where, f"must have the shape ({wanted}), got {array.shape}")
     if array.shape[-1] < 2:
         raise ParameterError(where, f"must have at least 2 runs, got {array.shape[-1]}")
-    if not np.all(np.isfinite(array)):
+    if not np.all(np.isfinite(array[~undefined])):
         raise ParameterError(where, "must be finite; leave out runs that failed")
     return array

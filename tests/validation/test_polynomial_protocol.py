@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asymptotics import PolynomialSpikes
-from validation import networks
+from validation import compare, networks
 from validation import polynomial_pairs as pairs
 from validation import polynomial_spikes as spikes
 from validation.engine import run
@@ -100,6 +100,18 @@ def test_isotropic_residual():
     residual = network.weights - actual.weights
     assert np.linalg.norm(residual) > 0.5 * law["tau_r"][0] * math.sqrt(3000)
     np.testing.assert_allclose(network.F, networks.features(network.weights, problem.activation, network.X))
+
+
+def test_own_runs_beside_the_theory():
+    """Everything the simulator measures can be given; what is not defined is left out."""
+    problem = PROBLEM.replace(target_coefficients=[0.2, 0.8, 0.0])
+    runs = [spikes.simulate(problem, {"test": 500}, seed) for seed in range(12)]
+    samples = {name: np.stack([run[name] for run in runs], axis=-1) for name in runs[0]}
+    report = compare(problem, samples, precision=1.0)
+    names = {row.observable for row in report.rows}
+    assert {"test_error", "overlaps[2]", "learned_fraction[1]", "singular_values[0]", "first_layer_alignment"} < names
+    assert not names & {"learned_fraction[2]", "singular_values[4]", "spike_vectors[4,0]"}
+    assert all(np.isfinite(row.theory) and np.isfinite(row.simulation) for row in report.rows)
 
 
 # ---- wrong theories
