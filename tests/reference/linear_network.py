@@ -25,11 +25,12 @@ def exact(u, w, A, t, gamma=1.0, eta_u=1.0, eta_w=1.0, m2=1.0, c=1.0):
     """
     spread = _spread([*u, *w, gamma, eta_u, eta_w, m2, A, c, t])
     with mpmath.workdps(DIGITS + spread):
-        exponent = float(min(_rate(u, w, A, gamma, eta_u, eta_w, m2, c) * t, UNDERFLOWN))
+        k = mpmath.mpf(c) * mpmath.mpf(m2)
+        exponent = float(min(k * _final_kernel(u, w, A, gamma, eta_u, eta_w) * t, UNDERFLOWN))
     with mpmath.workdps(DIGITS + spread + int(exponent)):
         p, q, kap, _ = _invariants(u, w, gamma, eta_u, eta_w)
         bP, bQ, k, A_ = _dot(p, p), _dot(q, q), mpmath.mpf(c) * mpmath.mpf(m2), mpmath.mpf(A)
-        Th = _rate(u, w, A, gamma, eta_u, eta_w, m2, c) / k
+        Th = _final_kernel(u, w, A, gamma, eta_u, eta_w)
         x = k * Th * mpmath.mpf(t)
         values = _state(u, w, gamma, eta_u, eta_w, A_, k, mpmath.mpf(t), p, q, bP, bQ, kap, Th, x)
         values["rate"], values["Th_inf"] = k * Th, Th
@@ -66,11 +67,11 @@ def _state(u, w, gamma, eta_u, eta_w, A, k, t, p, q, bP, bQ, kap, Th, x):
     }
 
 
-def _rate(u, w, A, gamma, eta_u, eta_w, m2, c):
-    """c m2 Th_inf."""
+def _final_kernel(u, w, A, gamma, eta_u, eta_w):
+    """Th_inf."""
     _, _, kap, Gam = _invariants(u, w, gamma, eta_u, eta_w)
     drive = kap * mpmath.mpf(A)
-    return mpmath.mpf(c) * mpmath.mpf(m2) * (abs(drive) if Gam == 0 else mpmath.sqrt(drive**2 + Gam**2))
+    return abs(drive) if Gam == 0 else mpmath.sqrt(drive**2 + Gam**2)
 
 
 def _invariants(u, w, gamma, eta_u, eta_w):

@@ -36,6 +36,8 @@ class Constants(NamedTuple):
         (Th_inf +- kap A)/Th_inf.
     F0, A, r0 : ndarray
         In units of F.
+    r0_mantissa, r0_root : ndarray
+        r0 = r0_mantissa * r0_root^2, the root a power of two.
     k : ndarray
         c m2.
     rate : ndarray
@@ -66,6 +68,8 @@ class Constants(NamedTuple):
     F0: Array
     A: Array
     r0: Array
+    r0_mantissa: Array
+    r0_root: Array
     k: Array
     rate: Array
     inverse_Th: Array
@@ -118,13 +122,15 @@ def cell_constants(
         found.possible & ~(found.Ar > LARGEST) & (total < LARGEST) & (np.abs(half) < LARGEST_EXPONENT)
         & (rate < LARGEST) & (still | (Th > SMALLEST)) & ~_lost(found, A, p, q)
     )
+    r0_root = np.ldexp(1.0, np.frexp(np.where(in_range, r0, 0.0))[1] // 2)
     passage, half_inverse_kap = _passage(bP, bQ, kap, Gam, found.F0, A)
-    faint = FAINT * Th
+    inverse_Th = _inverse(Th)
     positive = A >= 0
     values = (
         bP, bQ, kap, Gam, Th, np.where(positive, big, small), np.where(positive, small, big), found.F0, A, r0,
-        np.minimum(scaled(k, k_exponent + 2 * half), LARGEST), rate, _inverse(Th), passage, half_inverse_kap,
-        _inverse(total), (small < FAINT) & (np.where(positive, bP, bQ) < faint), half, in_range,
+        r0 / r0_root / r0_root, r0_root,
+        np.minimum(scaled(k, k_exponent + 2 * half), LARGEST), rate, inverse_Th, passage, half_inverse_kap,
+        _inverse(total), (small < FAINT) & (np.where(positive, bP, bQ) * inverse_Th < FAINT), half, in_range,
     )
     return _without(Constants(*np.broadcast_arrays(*values, np.empty(cells))[:len(values)]))
 

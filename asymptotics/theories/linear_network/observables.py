@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .constants import LARGEST, SMALLEST, Constants
+from .constants import FAINT, LARGEST, SMALLEST, Constants
 from .exact import Array, binary, binary_root, scaled
 from .invariants import Invariants, Layers
-from .trajectory import State, factors, log_gap
+from .trajectory import State, factors, log_gap, log_growth
 
 Mask = NDArray[np.bool_]
 
@@ -32,7 +32,7 @@ class Units(NamedTuple):
     cosine_sign : ndarray
         The sign of gamma.
     fixed_cosine : ndarray
-        The cosine where weights are parallel for ever, else NaN.
+        The cosine where weights are parallel and never change sides, else NaN.
     imbalance : ndarray
         2 gamma^2 |R| in the units of the state.
     u_first : ndarray of bool
@@ -95,7 +95,7 @@ def units_of(
         0.5 * loss_factor * parameters["irreducible_loss"],
         found.Ar,
         np.where(gamma < 0, -1.0, 1.0),
-        np.where((found.Ar == 0) & ((c.bP == 0) != (c.bQ == 0)), np.where(c.bP == 0, -1.0, 1.0), np.nan),
+        _fixed_cosine(c, found),
         2 * scaled(np.abs(found.imbalance), 2 * (found.exponent - half)),
         u_first,
         np.minimum(scaled(0.5 / (factor * root), half - factor_exponent - root_exponent), LARGEST),
@@ -109,6 +109,13 @@ def units_of(
         0.5 * c.k * (c.bP + c.bQ),
         np.where(still, 0.0, c.rate),
     ))
+
+
+def _fixed_cosine(c: Constants, found: Invariants) -> Array:
+    """Where the target is at F = 0 or behind it: F tends to zero and may underflow."""
+    one_sided = (c.bP == 0) != (c.bQ == 0)
+    side = np.where(one_sided, np.where(c.bP == 0, -1.0, 1.0), np.sign(found.F0))
+    return np.where((found.Ar == 0) & (one_sided | (c.A == 0)) & (side != 0), side, np.nan)
 
 
 class Writer:
@@ -136,21 +143,19 @@ class Writer:
             np.hypot(state.F, units.Ar, out=state.work)
             if "cosine" in out:
                 cosine(units, state, out["cosine"])
-            self._norms(units, state, out)
+            self._norms(c, units, state, out)
 
-    def _norms(self, units: Units, state: State, out: Mapping[str, Array]) -> None:
+    def _norms(self, c: Constants, units: Units, state: State, out: Mapping[str, Array]) -> None:
         if out.keys().isdisjoint(("norm_u", "norm_w", "standard_ntk")):
             return
         shape = state.work.shape
         spare = (row[:state.work.size].reshape(shape) for row in self._memory)
         norm_u, norm_w = (out.get(name, buffer) for name, buffer in zip(("norm_u", "norm_w"), spare, strict=True))
         norms(units, state, norm_u, norm_w)
+        if np.min(state.double) < FAINT:
+            vanishing_norms(c, units, state, norm_u, norm_w)
         if "standard_ntk" in out:
-            np.multiply(norm_u, units.gamma, out=state.e)
-            np.multiply(norm_w, units.gamma, out=state.work)
-            np.multiply(state.e, state.e, out=state.e)
-            np.multiply(state.work, state.work, out=state.work)
-            np.add(state.e, state.work, out=out["standard_ntk"])
+            standard_ntk(units, state, norm_u, norm_w, out["standard_ntk"])
 
 
 # ---- the formulas: they may use the buffers e and work
@@ -200,6 +205,26 @@ def norms(units: Units, state: State, norm_u: Array, norm_w: Array) -> None:
     if np.any(units.still):
         np.copyto(norm_u, units.norm_u0, where=units.still)
         np.copyto(norm_w, units.norm_w0, where=units.still)
+
+
+def vanishing_norms(c: Constants, units: Units, state: State, norm_u: Array, norm_w: Array) -> None:
+    """Both norms where the kernel underflows: all weights follow sqrt(z) or 1/sqrt(z)."""
+    shape = state.double.shape
+    where = np.nonzero((state.double < FAINT) & (c.kap > 0) & ((c.bP == 0) != (c.bQ == 0)))
+    own, x = c.points(shape, where), np.minimum(-state.x[where], LARGEST)
+    growth = log_growth(own, factors(own, state.D[where], x), x)
+    factor = np.exp(0.5 * np.where(own.bP > 0, growth, -growth))
+    for norm, start in ((norm_u, units.norm_u0), (norm_w, units.norm_w0)):
+        norm[where] = factor * np.broadcast_to(start, shape)[where]
+
+
+def standard_ntk(units: Units, state: State, norm_u: Array, norm_w: Array, out: Array) -> None:
+    """gamma^2 (|u|^2 + |w|^2)."""
+    with np.errstate(over="ignore"):  # inf is meant
+        for norm, square in ((norm_u, state.e), (norm_w, state.work)):
+            np.multiply(norm, units.gamma, out=square)
+            np.multiply(square, square, out=square)
+        np.add(state.e, state.work, out=out)
 
 
 def linearised(c: Constants, units: Units, t: Array, state: State, out: Array) -> None:

@@ -33,7 +33,7 @@ class LinearNetworkPrediction(Prediction):
     )
     initial_ntk: Any = observable("ntk at t = 0", symbol=r"\Theta_0")
     standard_ntk: Any = observable(
-        "kernel without the rates, gamma^2 (|u|^2 + |w|^2)", symbol=r"\Theta_1"
+        "kernel without the rates, gamma^2 (|u|^2 + |w|^2)", symbol=r"\Theta_1", undefined="inf beyond 1e308"
     )
     loss: Any = observable("excess loss plus (c/2) irreducible_loss", symbol="L", undefined="inf beyond 1e308")
     log_gap: Any = observable("ln|r|, also where the gap underflows", symbol=r"\ln|r|", undefined="-inf at r = 0")

@@ -92,10 +92,11 @@ def evaluate(c: Constants, t: Array, state: State) -> None:
         np.maximum(M, TINY, out=M)
     np.divide(1.0, M, out=up)
     np.divide(1.0, N, out=down)
-    np.multiply(up, down, out=r)  # r = r0 4 e/(N M)
+    np.multiply(up, down, out=r)  # r = r0 4 e^{-x}/(N M)
+    np.multiply(e, c.r0_root, out=e)
     np.multiply(r, e, out=r)
     np.multiply(r, e, out=r)
-    np.multiply(r, 4 * c.r0, out=r)
+    np.multiply(r, 4 * c.r0_mantissa, out=r)
     np.multiply(up, c.bP, out=up)  # bP/M, bQ/N
     np.multiply(down, c.bQ, out=down)
     np.add(up, down, out=change)  # F - F0 = r0 D (bP/M + bQ/N)
@@ -175,7 +176,7 @@ def evaluate_late(c: Constants, state: State) -> None:
     toward = np.where(toward > 0, toward / np.maximum(lower, SMALLEST), 0.0)
     away = away / found.upper
     state.r[where] = np.copysign(np.exp(log_gap(own, found, x)), own.r0)
-    state.change[where] = own.r0 * D * (toward + away)
+    state.change[where] = own.r0 * (D * (toward + away))
     ahead, behind = toward * found.upper, away * lower
     state.up[where] = np.where(positive, ahead, behind)
     state.down[where] = np.where(positive, behind, ahead)
