@@ -152,3 +152,20 @@ def descent(u, w, A, steps, size, gamma=1.0, eta_u=1.0, eta_w=1.0, m2=1.0, c=1.0
         force = size * c * gamma * m2 * (A - gamma * (u @ w))
         u, w = u + eta_u * force * w, w + eta_w * force * u
     return u, w
+
+
+def time_at(u, w, A, left, gamma=1.0, eta_u=1.0, eta_w=1.0, m2=1.0, c=1.0):
+    """The time at which the gap is the part `left` of the initial one, as a mpmath number; both rates positive."""
+    spread = _spread([*u, *w, gamma, eta_u, eta_w, m2, A, c, left])
+    with mpmath.workdps(DIGITS + spread):
+        p, q, kap, _ = _invariants(u, w, gamma, eta_u, eta_w)
+        bP, bQ, A, k = _dot(p, p), _dot(q, q), mpmath.mpf(A), mpmath.mpf(c) * mpmath.mpf(m2)
+        F0 = (bP - bQ) / (2 * kap)
+        F = A - mpmath.mpf(left) * (A - F0)
+        S = mpmath.sqrt((kap * F) ** 2 + bP * bQ)
+        z = (S + kap * F) / bP if bP else bQ / (S - kap * F)
+        Th = abs(kap * A) if bP * bQ == 0 else mpmath.sqrt((kap * A) ** 2 + bP * bQ)
+        if Th == 0:
+            return 2 * (z - 1) / (k * (bQ - z * bP))
+        part = Th * (z - 1) / ((kap * A + bQ) - z * (bP - kap * A))
+        return +(2 * mpmath.atanh(part) / (k * Th))
