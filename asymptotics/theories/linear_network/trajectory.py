@@ -1,0 +1,253 @@
+"""The state at each time, equations (9) and (10), in preallocated buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .constants import FAINT, LARGEST, SMALLEST, Constants, cell_constants
+from .exact import Array
+from .invariants import given_invariants
+
+LATE = 500.0  # Lam t beyond which e^{-Lam t} may underflow where it matters
+EARLY = 1e-280  # Lam t below which D = k t
+TINY = 1e-290  # stands for a factor that has underflowed until equation (10) replaces what it gives
+
+
+class State:
+    """Buffers of one tile; `evaluate` leaves in them the state.
+
+    Attributes
+    ----------
+    x : ndarray
+        -Lam t.
+    D : ndarray
+        Integral of k e^{-Lam t} up to t.
+    N, M : ndarray
+        z = N/M.
+    up, down : ndarray
+        bP z and bQ/z.
+    double : ndarray
+        2 Theta.
+    F, r, change : ndarray
+        Coefficient, gap A - F, and F - F0.
+    residual : ndarray
+    vanishing : Vanishing or None
+        Points where the kernel is about to underflow.
+    """
+
+    names = ("x", "e", "D", "N", "M", "up", "down", "double", "F", "r", "change", "residual", "work")
+    x: Array
+    e: Array
+    D: Array
+    N: Array
+    M: Array
+    up: Array
+    down: Array
+    double: Array
+    F: Array
+    r: Array
+    change: Array
+    residual: Array
+    work: Array
+
+    def __init__(self, size: int) -> None:
+        self._memory = np.zeros((len(self.names), size))
+        self._mask = np.zeros(size, dtype=bool)
+        self.mask = self._mask
+        self.vanishing: Vanishing | None = None
+
+    def reshape(self, shape: tuple[int, int]) -> None:
+        """Make the buffers this shape, which must not be larger than their size."""
+        size = shape[0] * shape[1]
+        for name, row in zip(self.names, self._memory, strict=True):
+            setattr(self, name, row[:size].reshape(shape))
+        self.mask = self._mask[:size].reshape(shape)
+
+    def __iter__(self) -> Iterator[Array]:
+        return (getattr(self, name) for name in self.names)
+
+
+def evaluate(c: Constants, t: Array, state: State) -> None:
+    """Equation (9), and (10) where it is needed; constants and times broadcast to the shape of the buffers."""
+    x, e, D, N, M, up, down, double, F, r, change, residual, work = state
+    with np.errstate(over="ignore"):
+        np.multiply(t, -c.rate, out=x)  # -inf is meant
+    np.multiply(x, 0.5, out=e)
+    np.exp(e, out=e)  # e^{-Lam t/2}: its square may underflow, the gap need not
+    np.expm1(x, out=D)
+    np.multiply(D, -c.inverse_Th, out=D)
+    slow = c.inverse_Th == 0
+    if np.any(slow) or np.min(c.rate) * np.min(t[t > 0], initial=np.inf) < EARLY:
+        early_integral(c, t, state)
+    np.multiply(e, e, out=work)
+    for bX, a, b, factor in ((c.bQ, c.ap, c.am, N), (c.bP, c.am, c.ap, M)):
+        np.multiply(work, b, out=factor)
+        np.add(factor, a, out=factor)
+        np.multiply(bX, D, out=change)
+        np.add(factor, change, out=factor)
+    late = np.any(c.fragile) and np.min(x) < -LATE
+    if late:
+        np.maximum(N, TINY, out=N)
+        np.maximum(M, TINY, out=M)
+    np.divide(1.0, M, out=up)
+    np.divide(1.0, N, out=down)
+    np.multiply(up, down, out=r)  # r = r0 4 e^{-x}/(N M)
+    np.multiply(e, c.r0_root, out=e)
+    np.multiply(r, e, out=r)
+    np.multiply(r, e, out=r)
+    np.multiply(r, 4 * c.r0_mantissa, out=r)
+    np.multiply(up, c.bP, out=up)  # bP/M, bQ/N
+    np.multiply(down, c.bQ, out=down)
+    np.add(up, down, out=change)  # F - F0 = r0 D (bP/M + bQ/N)
+    np.multiply(change, D, out=change)
+    np.multiply(change, c.r0, out=change)
+    np.multiply(up, N, out=up)  # bP z, bQ/z
+    np.multiply(down, M, out=down)
+    if late:
+        evaluate_late(c, state)
+    np.add(up, down, out=double)
+    np.add(change, c.F0, out=F)
+    np.subtract(c.A, r, out=work)
+    np.subtract(F, work, out=residual)
+    np.abs(residual, out=residual)
+    np.multiply(residual, c.inverse_scale, out=residual)
+    np.abs(r, out=e)
+    np.less_equal(e, 0.5 * np.abs(c.r0), out=state.mask)
+    np.copyto(F, work, where=state.mask)
+    if np.any(c.passage):
+        np.subtract(up, down, out=work)
+        np.multiply(work, c.half_inverse_kap, out=work)
+        np.less(double, 2 * c.passage, out=state.mask)
+        np.copyto(F, work, where=state.mask)
+    state.vanishing = vanishing(c, state) if np.min(double) < FAINT else None
+    if state.vanishing is not None:
+        F[state.vanishing.where] = state.vanishing.of(c.F0)
+
+
+def early_integral(c: Constants, t: Array, state: State) -> None:
+    """D = k t where Lam t is tiny, and where Th_inf is."""
+    with np.errstate(over="ignore"):
+        linear = np.minimum(t * c.k, LARGEST)
+    np.copyto(state.D, linear, where=(state.x > -EARLY) | (c.inverse_Th == 0))
+
+
+# ---- late times
+
+
+class Factors(NamedTuple):
+    """N and M by the direction of the flow: upper stays of order one, the other is rest + big e^{-x}."""
+
+    upper: Array
+    rest: Array
+    big: Array
+
+
+def factors(c: Constants, D: Array, x: Array) -> Factors:
+    """(N, M) for A >= 0, (M, N) for A < 0."""
+    positive = c.A >= 0
+    big, small = np.where(positive, c.ap, c.am), np.where(positive, c.am, c.ap)
+    toward, away = np.where(positive, c.bP, c.bQ), np.where(positive, c.bQ, c.bP)
+    return Factors(big + small * np.exp(-x) + away * D, small + toward * D, big)
+
+
+def log_gap(c: Constants, found: Factors, x: Array) -> Array:
+    """ln|r| at any time; equation (10)."""
+    size = 4 * np.abs(c.r0)
+    rest = _log(found.rest)
+    return _log(size) - np.log(found.upper) - np.logaddexp(np.log(found.big), rest + x)
+
+
+def log_growth(c: Constants, found: Factors, x: Array) -> Array:
+    """ln z at any time."""
+    lower = found.rest + found.big * np.exp(-x)
+    gone = lower < SMALLEST
+    growth = np.log(found.upper) - np.where(gone, np.log(found.big) - x, np.log(np.where(gone, 1.0, lower)))
+    return np.where(c.A >= 0, growth, -growth)
+
+
+def evaluate_late(c: Constants, state: State) -> None:
+    """Equation (10): points with Lam t > LATE of cells where e^{-Lam t} matters."""
+    shape = state.x.shape
+    where = np.nonzero((state.x < -LATE) & c.fragile)
+    own = c.points(shape, where)
+    x, D = np.minimum(-state.x[where], LARGEST), state.D[where]
+    found = factors(own, D, x)
+    positive = own.A >= 0
+    toward, away = np.where(positive, own.bP, own.bQ), np.where(positive, own.bQ, own.bP)
+    lower = found.rest + found.big * np.exp(-x)
+    toward = np.where(toward > 0, toward / np.maximum(lower, SMALLEST), 0.0)
+    away = away / found.upper
+    state.r[where] = np.copysign(np.exp(log_gap(own, found, x)), own.r0)
+    state.change[where] = own.r0 * (D * (toward + away))
+    ahead, behind = toward * found.upper, away * lower
+    state.up[where] = np.where(positive, ahead, behind)
+    state.down[where] = np.where(positive, behind, ahead)
+
+
+class Vanishing(NamedTuple):
+    """Points where all weights follow sqrt(z) (or 1/sqrt(z)) to zero: the indices, and the ln of that factor."""
+
+    where: tuple[NDArray[np.intp], ...]
+    shape: tuple[int, ...]
+    log_factor: Array
+
+    def of(self, start: Array, power: float = 2.0) -> Array:
+        """start * factor^power, which underflows only if the result does."""
+        own = np.broadcast_to(start, self.shape)[self.where]
+        return np.copysign(np.exp(_log(np.abs(own)) + power * self.log_factor), own)
+
+
+def vanishing(c: Constants, state: State) -> Vanishing:
+    """Where P or Q is zero and the target is at F = 0 or behind it."""
+    shape = state.x.shape
+    where = np.nonzero((state.double < FAINT) & (c.kap > 0) & ((c.bP == 0) != (c.bQ == 0)))
+    own, x = c.points(shape, where), np.minimum(-state.x[where], LARGEST)
+    growth = log_growth(own, factors(own, state.D[where], x), x)
+    return Vanishing(where, shape, 0.5 * np.where(own.bP > 0, growth, -growth))
+
+
+def _log(x: Array) -> Array:
+    """ln x, -inf at zero."""
+    return np.where(x > 0, np.log(np.where(x > 0, x, 1.0)), -np.inf)
+
+
+# ---- in one call
+
+
+class Trajectory(NamedTuple):
+    """The state as plain numbers."""
+
+    F: Array
+    r: Array
+    change: Array
+    Theta: Array
+    residual: Array
+
+
+def trajectory(
+    bP: ArrayLike, bQ: ArrayLike, F0: ArrayLike, kap: ArrayLike, A: ArrayLike, k: ArrayLike, t: ArrayLike
+) -> Trajectory:
+    """Equations (8) - (10) for invariants that are known: everything broadcasts; NaN where float64 does not hold them.
+
+    Parameters
+    ----------
+    bP, bQ, F0, kap : array_like
+        Equations (4) and (5); 2 kap F0 = bP - bQ.
+    A, k, t : array_like
+        Target coefficient, c m2, time.
+    """
+    arrays = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (bP, bQ, F0, kap, A, k, t)))
+    shape = arrays[0].shape
+    bP, bQ, F0, kap, A, k, t = (array.reshape(1, -1) for array in arrays)
+    with np.errstate(under="ignore"):
+        c = cell_constants(given_invariants(bP, bQ, F0, kap), A, 1.0, k)
+        state = State(t.size)
+        state.reshape(t.shape)
+        evaluate(c, t, state)
+        Theta = state.double * np.ldexp(0.5, (2 * c.half_exponent).astype(np.int32))
+    values = (state.F, state.r, state.change, Theta, state.residual)
+    return Trajectory(*(np.where(c.in_range, value, np.nan).reshape(shape) for value in values))
