@@ -1,11 +1,23 @@
 """The theories, by slug."""
 
 from ..problem import Problem
+from .linear_network import LinearNetworkPhases, LinearNetworkScaling
 from .polynomial_spikes import PolynomialSpikes
 from .spiked_random_features import ConcreteFeatures, GiantStep, SpikedRandomFeatures, gaussian_readout
 
 THEORIES: dict[str, type[Problem]] = {
-    problem.slug: problem for problem in (GiantStep, SpikedRandomFeatures, ConcreteFeatures, PolynomialSpikes)
+    problem.slug: problem for problem in (
+        GiantStep, SpikedRandomFeatures, ConcreteFeatures, PolynomialSpikes, LinearNetworkScaling, LinearNetworkPhases,
+    )
 }
 
-__all__ = ["THEORIES", "ConcreteFeatures", "GiantStep", "PolynomialSpikes", "SpikedRandomFeatures", "gaussian_readout"]
+__all__ = [
+    "THEORIES",
+    "ConcreteFeatures",
+    "GiantStep",
+    "LinearNetworkPhases",
+    "LinearNetworkScaling",
+    "PolynomialSpikes",
+    "SpikedRandomFeatures",
+    "gaussian_readout",
+]
