@@ -58,7 +58,7 @@ def words(values: Any, attributes: Mapping[str, Any]) -> Any:
         With `flag_meanings`, and codes 0, 1, ... for these, as `to_dataset` writes them (and the CF conventions have
         it), the values are labels.
     """
-    return in_words(np.asarray(values), labels_of(attributes)) if labels_of(attributes) else values
+    return np.asarray(in_words(values, labels_of(attributes))) if labels_of(attributes) else values
 
 
 def labels_of(attributes: Mapping[str, Any]) -> list[str]:

@@ -60,6 +60,13 @@ def new_axes() -> Axes:
     return figure.add_subplot()
 
 
+def new_row(count: int, width: float, height: float) -> list[Axes]:
+    """Axes side by side in a figure of their own."""
+    figure = Figure(figsize=(count * width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return [figure.add_subplot(1, count, position + 1) for position in range(count)]
+
+
 def colours(count: int) -> list[Any]:
     """Distinct colours for a few lines, an ordered scale for many."""
     if count <= len(COLOURS):

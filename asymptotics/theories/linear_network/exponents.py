@@ -68,6 +68,7 @@ def twice_exponents(
 
 def sign(values: Numbers, tolerance: Numbers | None = None) -> Signs:
     """-1, 0 or 1; 0 where the absolute value is below the tolerance."""
+    values = np.asarray(values)
     above, below = (values > 0, values < 0) if tolerance is None else (values >= tolerance, values <= -tolerance)
     return above.astype(np.int8) - below.astype(np.int8)
 
@@ -126,4 +127,4 @@ def in_fractions(values: Numbers) -> Numbers:
 
 def divided(values: Numbers, divisor: int) -> NDArray[np.float64]:
     """The nearest float64 of integers over an integer."""
-    return as_float(values / divisor)
+    return as_float(np.asarray(values / divisor))

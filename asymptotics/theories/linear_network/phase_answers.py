@@ -32,8 +32,9 @@ def cells_with(problem: Problem, without: Iterable[str] = (), **more: Any) -> Ce
     return span({**{name: getattr(problem, name) for name in names}, **more})
 
 
-def as_parameter(cells: Cells, name: str, values: NDArray[Any]) -> Any:
+def as_parameter(cells: Cells, name: str, values: Any) -> Any:
     """Values over the cells as a parameter: a number, an array, or a labelled array if there are labels."""
+    values = np.asarray(values)
     if not cells.labelled:
         return values if values.ndim else values.item()
     if name in cells.dims:

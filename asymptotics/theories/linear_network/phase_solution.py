@@ -16,7 +16,7 @@ from .phase_predictions import INFINITE
 Array = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[Any]]
 
-TILE = 1 << 13
+TILE = 1 << 14
 
 _TWICE = {"x_area": "area", "x_F0": "F0", "x_theta0": "theta0", "x_kappa": "kappa", "x_inf": "inf", "x_chi": "chi"}
 
@@ -62,6 +62,12 @@ def solve_scaling(
         `p`, `correlation`, `target_coefficient` and `threshold` of the finite network.
     asked : collection of str
     """
+    if not shape:
+        # NumPy turns arrays without axes into Python integers, which np.maximum takes for int64
+        one = {name: values.reshape(1) for name, values in given.items()}
+        at = None if width is None else {name: values.reshape(1) for name, values in width.items()}
+        return {name: values.reshape(()) if values.ndim else values
+                for name, values in solve_scaling((1,), one, correlated, at, asked).items()}
     exact = ex.are_exact(given)
     numbers, unit = ex.in_units(given) if exact else ({name: values.astype(np.float64)
                                                        for name, values in given.items()}, 1)

@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 _LARGEST = 1e6
 
 
-def _exponent(meaning: str, symbol: str, default: Any = None, low: float = -_LARGEST) -> Any:
-    return parameter(meaning, symbol=symbol, kind="rational", low=low, high=_LARGEST, default=default)
+def _exponent(meaning: str, symbol: str, default: Any = None, low: float | None = None) -> Any:
+    return parameter(meaning, symbol=symbol, kind="rational", low=low, default=default)
 
 
 class LinearNetworkScaling(Problem):
@@ -44,12 +44,12 @@ class LinearNetworkScaling(Problem):
     source: ClassVar[str] = "arXiv:2401.07085; docs/theories/linear_network.md"
     prediction: ClassVar[type[LinearNetworkScalingPrediction]] = LinearNetworkScalingPrediction
 
-    c_p: Any = _exponent("exponent of the width, p = n^c_p", "c_p", default=1, low=0)
-    c_gamma: Any = _exponent("exponent of the output factor, gamma = n^-c_gamma", r"c_\gamma")
-    c_u: Any = _exponent("exponent of the variance of the initial readout, n^-c_u", "c_u")
-    c_w: Any = _exponent("exponent of the variance of the initial first layer, n^-c_w", "c_w")
-    e_u: Any = _exponent("exponent of the learning rate of the readout, n^-e_u", "e_u")
-    e_w: Any = _exponent("exponent of the learning rate of the first layer, n^-e_w", "e_w")
+    c_p: Any = _exponent("exponent of the width: p = n^c_p", "c_p", default=1, low=0)
+    c_gamma: Any = _exponent("exponent of the output factor: gamma = n^-c_gamma", r"c_\gamma")
+    c_u: Any = _exponent("exponent of the initial readout: Var u_i = n^-c_u", "c_u")
+    c_w: Any = _exponent("exponent of the initial first layer: Var w_i = n^-c_w", "c_w")
+    e_u: Any = _exponent("exponent of the learning rate of the readout: eta_u = n^-e_u", "e_u")
+    e_w: Any = _exponent("exponent of the learning rate of the first layer: eta_w = n^-e_w", "e_w")
     correlated: bool = parameter(
         "whether u_i and w_i have a fixed correlation other than 0, 1, -1", kind="flag", default=False
     )
@@ -86,6 +86,8 @@ class LinearNetworkScaling(Problem):
                 raise ParameterError(name, f"must not be given beside the preset {self.preset!r}")
             if self.preset is None and given is None:
                 raise ParameterError(name, f"is required, or a preset ({self.parameters[name].meaning})")
+            if given is not None and np.any(np.abs(self.cells.arrays[name]) > _LARGEST):
+                raise ParameterError(name, f"must lie between {-_LARGEST:.0f} and {_LARGEST:.0f}")
         if self.preset is not None and self.correlated:
             raise ParameterError("correlated", f"must not be given beside the preset {self.preset!r}")
         rho = self.cells.arrays.get("correlation")
