@@ -25,8 +25,9 @@ def plain(value: Any) -> Any:
     if is_labelled(value):
         data = {"dims": list(value.dims), "values": plain(value.values)}
         coords = {dim: value.coords[dim].values.tolist() for dim in value.dims if dim in value.coords}
+        numbers = value.values.astype(np.float64) if value.dtype.hasobject else value.values
         if coords and (list(coords) != list(value.dims) or value.name not in coords
-                       or not np.array_equal(coords[value.name], value.values.astype(np.float64))):
+                       or not np.array_equal(coords[value.name], numbers)):
             data["coords"] = coords
         return data
     if isinstance(value, np.ndarray):
@@ -59,6 +60,11 @@ def words(values: Any, attributes: Mapping[str, Any]) -> Any:
         it), the values are labels.
     """
     return np.asarray(in_words(values, labels_of(attributes))) if labels_of(attributes) else values
+
+
+def spell(array: xr.DataArray) -> xr.DataArray:
+    """A labelled variable of a dataset in words; numbers as they are."""
+    return array.copy(data=words(array.values, array.attrs))
 
 
 def labels_of(attributes: Mapping[str, Any]) -> list[str]:
