@@ -89,8 +89,8 @@ def draw(
     x : str, optional
         The horizontal axis.
     observables : sequence of str, optional
-        What to draw: all of them as curves, or as maps without the boundaries of labels, the first as a heat map.  By default the test error, or the first;
-        as a heat map, labels if there are any.
+        What to draw: all of them as curves, or as maps without the boundaries of labels, the first as a heat map.  By
+        default the test error, or else the first; on maps labels, if there are any.
     simulation : xarray.Dataset, optional
         Simulated networks; shown on curves.
 

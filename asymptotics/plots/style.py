@@ -74,9 +74,10 @@ def colours(count: int) -> list[Any]:
     return [matplotlib.colormaps["viridis"](position) for position in np.linspace(0.0, 0.92, count)]
 
 
-def tint(colour: str) -> tuple[float, ...]:
+def tint(colour: str) -> tuple[float, float, float]:
     """A lighter shade, for areas."""
-    return tuple(0.35 + 0.65 * channel for channel in to_rgb(colour))
+    red, green, blue = (0.35 + 0.65 * channel for channel in to_rgb(colour))
+    return red, green, blue
 
 
 def save(figure: Any, path: str | Path) -> None:

@@ -16,8 +16,6 @@ Array = NDArray[np.float64]
 MECHANISMS = ("kernel", "alignment", "disalignment", "rescaling")
 THRESHOLD = 0.05
 
-_FAR = 1e100
-
 
 class OrderParameters(NamedTuple):
     """How training changes angle, norms and kernel.
@@ -64,18 +62,19 @@ def order_parameters(F0: ArrayLike, A: ArrayLike, Ar: ArrayLike, Im: ArrayLike =
 
 def alignment_change(start: Array, end: Array, area: Array) -> Array:
     """|cos_inf| - |cos_0| with cos = F/sqrt(F^2 + Ar^2), of absolute values; eq. (24)."""
-    first, last = np.hypot(start, area), np.hypot(end, area)
-    defined = (first > 0) & (last > 0)
-    first, last = np.where(defined, first, 1.0), np.where(defined, last, 1.0)
-    cosines = start / first, end / last
-    near = (np.maximum(start, end) < _FAR * np.minimum(first, last)) & (start + end > 0)
-    h0, h1 = np.where(near, first, 1.0), np.where(near, last, 1.0)
-    total = np.where(near, cosines[0] + cosines[1], 1.0)
-    low, high = np.minimum(h0, h1), np.maximum(h0, h1)
-    # (c1^2 - c0^2)/(c1 + c0), in factors that neither cancel nor overflow
-    gap, reach = np.where(near, end - start, 0.0) / low, np.where(near, end + start, 0.0) / high
-    change = (area / first) * (area / last) * gap * reach / total
-    return np.where(defined, np.where(near, change, cosines[1] - cosines[0]), np.nan)
+    low, high = np.minimum(start, end), np.maximum(start, end)
+    short, long = np.hypot(low, area), np.hypot(high, area)
+    defined = short > 0
+    short, long = np.where(defined, short, 1.0), np.where(defined, long, 1.0)
+    cosines, sines = (low / short, high / long), (area / short, area / long)
+    # (c1^2 - c0^2)/(c1 + c0) if they are close; (1 - c0) - (1 - c1) if c0 is not small; c1 - c0
+    close = (high <= 2 * low) & (low > 0)
+    total = np.where(close, cosines[0] + cosines[1], 1.0)
+    near = sines[0] * sines[1] * ((high - low) / np.where(close, short, np.inf)) * (
+        (high + low) / np.where(close, long, np.inf)) / total
+    versine = sines[0] ** 2 / (1 + cosines[0]) - sines[1] ** 2 / (1 + cosines[1])
+    change = np.where(close, near, np.where(cosines[0] > 0.5, versine, cosines[1] - cosines[0]))
+    return np.where(defined, np.where(end >= start, change, -change), np.nan)
 
 
 def ln_norm_ratio(start: Array, end: Array, constant: Array) -> Array:

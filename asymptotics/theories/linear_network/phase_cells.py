@@ -2,7 +2,8 @@
 
 With |u|^2, |w|^2 and <u, w> at their means, everything that training does follows from three numbers: the correlation
 rho, the reach g = |A|/(gamma p sigma_u sigma_w) and the imbalance delta = |ln(a/b)|, a = eta_w sigma_u^2 and
-b = eta_u sigma_w^2.  Logarithms of all scales come in, so that no product leaves the range of float64.
+b = eta_u sigma_w^2.  Logarithms of all scales come in, so that no product leaves the range of float64; where one layer
+starts at zero the reach is infinite, and the push kap |A|/Theta_0 = g sech(delta/2) is not.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class PhaseCell(NamedTuple):
     ----------
     ln_reach : ndarray
         ln g.
+    ln_push : ndarray
+        ln(kap |A|/(gamma^2 p max(a, b))): kap |A|/Theta_0 without the factor 1/(1 + min(a, b)/max(a, b)).
     imbalance : ndarray
         |ln(a/b)|.
     ln_kernel : ndarray
@@ -46,6 +49,7 @@ class PhaseCell(NamedTuple):
     """
 
     ln_reach: Array
+    ln_push: Array
     imbalance: Array
     ln_kernel: Array
     correlation: Array
@@ -58,12 +62,6 @@ def logarithm(values: Array) -> Array:
     """ln |x|, and a number beyond all others for 0."""
     size = np.abs(values)
     return np.where(size > 0, np.log(np.where(size > 0, size, 1.0)), NOTHING)
-
-
-def balance(imbalance: Array) -> Array:
-    """2 sqrt(ab)/(a + b) = sech(delta/2)."""
-    small = np.exp(-0.5 * imbalance)
-    return 2 * small / (1 + small * small)
 
 
 def kernel_angle_squared(imbalance: Array, correlation: Array) -> Array:
@@ -87,7 +85,7 @@ def observables(cell: PhaseCell, asked: Collection[str]) -> tuple[dict[str, NDAr
         Of `initial_ntk`, `final_ntk`, `decay_rate`, `ntk_ratio`, `initial_cosine`, `final_cosine`, `alignment_change`,
         `rescaling`, `feature_learning_strength`, `mechanism`.
     """
-    tops = [float(np.max(logs, initial=0.0)) for logs in (cell.ln_reach, cell.ln_kernel, cell.ln_rate)]
+    tops = [float(np.max(logs, initial=0.0)) for logs in (cell.ln_reach, cell.ln_push, cell.ln_kernel, cell.ln_rate)]
     found, failed = (_plain if sum(tops) < _PLAIN else _extreme)(cell, asked)
     cosine = found["final_cosine"]
     found["initial_cosine"] = cell.correlation
@@ -103,14 +101,15 @@ def _plain(cell: PhaseCell, asked: Collection[str]) -> tuple[dict[str, NDArray],
     """Where no square overflows: almost always."""
     angle, kernel_angle = _angles(cell)
     reach = np.exp(cell.ln_reach)
-    strength = balance(cell.imbalance) * reach
+    both = 1 + np.exp(-cell.imbalance)
+    push = np.exp(cell.ln_push) / both
     rescaling = np.sqrt(reach * reach + angle)
-    ratio = np.sqrt(strength * strength + kernel_angle)
+    ratio = np.sqrt(push * push + kernel_angle)
     found: dict[str, NDArray] = {"rescaling": rescaling, "ntk_ratio": ratio, "final_cosine": reach / rescaling}
     if "feature_learning_strength" in asked:
-        found["feature_learning_strength"] = strength / np.sqrt(kernel_angle)
+        found["feature_learning_strength"] = push / np.sqrt(kernel_angle)
     if not set(KERNELS).isdisjoint(asked):
-        found["initial_ntk"] = np.exp(cell.ln_kernel) * (1 + np.exp(-cell.imbalance))
+        found["initial_ntk"] = np.exp(cell.ln_kernel) * both
         found["final_ntk"] = found["initial_ntk"] * ratio
         found["decay_rate"] = np.exp(cell.ln_rate) * found["final_ntk"]
     return found, np.zeros((), dtype=np.bool_)
@@ -119,13 +118,13 @@ def _plain(cell: PhaseCell, asked: Collection[str]) -> tuple[dict[str, NDArray],
 def _extreme(cell: PhaseCell, asked: Collection[str]) -> tuple[dict[str, NDArray], NDArray[np.bool_]]:
     """The same in logarithms: over the whole range of float64, and with one layer at zero."""
     angle, kernel_angle = _angles(cell)
-    minor = np.log1p(np.exp(-cell.imbalance))
-    ln_strength = cell.ln_reach + (np.log(2.0) - 0.5 * cell.imbalance - minor)
+    ln_both = np.log1p(np.exp(-cell.imbalance))
+    ln_push = cell.ln_push - ln_both
     ln_rescaling = 0.5 * np.logaddexp(2 * cell.ln_reach, np.log(angle))
-    ln_ratio = 0.5 * np.logaddexp(2 * ln_strength, np.log(kernel_angle))
+    ln_ratio = 0.5 * np.logaddexp(2 * ln_push, np.log(kernel_angle))
     logs = {
         "rescaling": ln_rescaling, "ntk_ratio": ln_ratio, "final_cosine": cell.ln_reach - ln_rescaling,
-        "feature_learning_strength": ln_strength - 0.5 * np.log(kernel_angle), "initial_ntk": cell.ln_kernel + minor,
+        "feature_learning_strength": ln_push - 0.5 * np.log(kernel_angle), "initial_ntk": cell.ln_kernel + ln_both,
     }
     logs["final_ntk"] = logs["initial_ntk"] + ln_ratio
     logs["decay_rate"] = cell.ln_rate + logs["final_ntk"]

@@ -31,15 +31,17 @@ def solve_phases(shape: tuple[int, ...], arrays: Arrays, asked: Collection[str])
     pieces: dict[str, Array] = {
         "size": ln["gamma"] + ln["p"], "u": ln["eta_w"] + ln["var_u"], "w": ln["eta_u"] + ln["var_w"],
         "norms": 0.5 * (ln["var_u"] + ln["var_w"]), "target": ln["target_coefficient"], "gamma": ln["gamma"],
+        "push": ln["target_coefficient"] + (np.log(2.0) + 0.5 * (ln["eta_u"] + ln["eta_w"])),
         "rate": ln["loss_factor"] + ln["m2"], "correlation": arrays["correlation"], "threshold": arrays["threshold"],
         "sign": np.sign(arrays["target_coefficient"]) * np.sign(arrays["gamma"]),
     }
 
     def tile(block: Block) -> tuple[dict[str, NDArray], NDArray[np.bool_]]:
         here = {name: part(values, block) for name, values in pieces.items()}
+        larger = here["size"] + np.maximum(here["u"], here["w"])
         cell = PhaseCell(
-            ln_reach=here["target"] - here["size"] - here["norms"], imbalance=np.abs(here["u"] - here["w"]),
-            ln_kernel=here["gamma"] + here["size"] + np.maximum(here["u"], here["w"]),
+            ln_reach=here["target"] - here["size"] - here["norms"], ln_push=here["push"] - larger,
+            imbalance=np.abs(here["u"] - here["w"]), ln_kernel=here["gamma"] + larger,
             correlation=here["correlation"], sign=here["sign"], ln_rate=here["rate"], threshold=here["threshold"],
         )
         return observables(cell, asked)
@@ -134,9 +136,11 @@ def _cell_at_width(
     """Eq. (22) at n = p^(1/c_p): every quantity that goes as n^x is n^x."""
     # where the width does not grow there is no n; those cells are left out afterwards
     scale = width["ln_p"] / np.where(c_p == 0, 1.0, ex.divided(c_p, unit))
-    area, imbalance, theta0 = (_number(twice, name, unit, tolerance) for name in ("area", "imbalance", "theta0"))
+    area, chi, imbalance, theta0 = (
+        _number(twice, name, unit, tolerance) for name in ("area", "chi", "imbalance", "theta0"))
     return PhaseCell(
-        ln_reach=width["target"] - scale * area, imbalance=np.abs(scale * imbalance), ln_kernel=scale * theta0,
+        ln_reach=width["target"] - scale * area, ln_push=(width["target"] + np.log(2.0)) + scale * chi,
+        imbalance=np.abs(scale * imbalance), ln_kernel=scale * theta0,
         correlation=width["correlation"], sign=width["sign"], ln_rate=np.zeros(()), threshold=width["threshold"],
     )
 

@@ -167,15 +167,10 @@ class LinearNetworkScaling(Problem):
         return at_width(self, p, factors)
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
-        # exponents of a preset are given without axes
-        given = {name: np.reshape(np.asarray(value), self.cells.arrays[name].shape if self.preset is None
-                                  else (1,) * len(self.shape)) for name, value in self._plain_exponents().items()}
-        width = None
-        if self.p is not None:
-            none = np.zeros((1,) * len(self.shape))
-            width = {name: self.cells.arrays.get(name, none)
-                     for name in ("p", "correlation", "target_coefficient", "threshold")}
+        none = (1,) * len(self.shape)
+        arrays = self.cells.arrays
+        given = {name: arrays[name] for name in GIVEN} if self.preset is None else {
+            name: np.asarray(value).reshape(none) for name, value in self.exponents.items()}
+        width = None if self.p is None else {
+            name: arrays.get(name, np.zeros(none)) for name in ("p", "correlation", "target_coefficient", "threshold")}
         return solve_scaling(self.shape, given, self.correlated, width, observables)
-
-    def _plain_exponents(self) -> dict[str, Any]:
-        return self.exponents if self.preset is not None else {name: self.cells.arrays[name] for name in GIVEN}

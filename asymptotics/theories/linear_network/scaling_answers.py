@@ -109,7 +109,10 @@ def boundaries(
             raise ParameterError(name, "varies; boundary lines are in the plane of two exponents")
     if window is None:
         window = [(float(np.min(arrays[name])), float(np.max(arrays[name]))) for name in (x, y)]
-    frame = np.asarray(window, dtype=np.float64)
+    try:
+        frame = np.asarray(window, dtype=np.float64)
+    except (TypeError, ValueError):
+        frame = np.zeros(0)
     if frame.shape != (2, 2) or not np.all(frame[:, 0] < frame[:, 1]):
         raise ParameterError("window", f"must be two pairs (low, high), one for {x} and one for {y}")
     rest = {name: float(values.item()) for name, values in others.items()}

@@ -247,7 +247,7 @@ def test_labels_are_what_the_quantities_do(correlated: bool) -> None:
         change = high["cosine_inf"] - high["cosine_0"]
         mechanism = answer.mechanism_label[index]
         if mechanism == "none":
-            assert abs(change) < 2e-3, row
+            assert abs(change) < 0.035, row  # n^(-1/8)
         elif mechanism == "disalignment":
             assert change < -0.3, row
         elif mechanism != "undecided":
