@@ -252,6 +252,29 @@ def test_trained_networks(case: str) -> None:
     assert (answer.alignment_change > 0.3) == (case.split()[0] in ("order", "alignment", "saddle"))
 
 
+@pytest.mark.skipif(not hasattr(asy, "LinearNetwork"), reason="needs the trajectories")
+def test_exact_trajectories_start_and_end_there() -> None:
+    rng = np.random.default_rng(0)
+
+    def scales() -> np.ndarray:
+        return 10.0 ** rng.uniform(-3, 3, 500)
+
+    common = {"gamma": scales() * rng.choice([-1, 1], 500), "eta_u": scales(), "eta_w": scales(), "m2": scales(),
+              "loss_factor": scales(), "target_coefficient": scales() * rng.choice([-1, 1], 500)}
+    problem = LinearNetworkPhases(p=rng.integers(2, 10**6, 500), var_u=scales(), var_w=scales(),
+                                  correlation=rng.uniform(-0.95, 0.95, 500), **common)
+    answer = problem.solve()
+    late = 60 / answer.decay_rate * (1 + 20 * np.log1p(answer.ntk_ratio))
+    start, end = (asy.LinearNetwork.from_overlaps(**problem.overlaps(), t=t, **common).solve() for t in (0.0, late))
+    for found, expected in (
+        (answer.initial_ntk, start.ntk), (answer.initial_cosine, start.cosine), (answer.final_ntk, start.final_ntk),
+        (answer.decay_rate, start.decay_rate), (answer.ntk_ratio, end.ntk / start.ntk),
+        (answer.final_cosine, end.cosine),
+        (answer.rescaling, end.norm_u * end.norm_w / (start.norm_u * start.norm_w)),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
 def test_xavier_with_its_factor_two() -> None:
     answer = LinearNetworkScaling(preset="xavier").at_width([100, 10**4], var_u=2.0, var_w=2.0).solve()
     np.testing.assert_allclose(answer.ntk_ratio, math.sqrt(5) / 2, rtol=1e-13)
