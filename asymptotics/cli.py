@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shutil
 import sys
@@ -59,12 +60,12 @@ def _predict(options: argparse.Namespace) -> int:
     theory = _theory(options.slug)
     problem = theory(**{**_parameters(options.params), **dict(map(_setting, options.set))})
     _check_outputs(problem, options)
-    prediction = problem.solve()
+    prediction = problem.solve(options.observables and options.observables.split(","))
     _write(prediction, options)
     if options.json:
         print(json.dumps(_as_json(prediction)))
     elif problem.shape:
-        _print_table(from_prediction(prediction))
+        _print_table(_defined(from_prediction(prediction)))
     else:
         _print_values(prediction)
     return 0 if prediction.converged.all() else NOT_CONVERGED
@@ -109,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
                             help="a JSON object, @FILE, or - for standard input; lists broadcast as in NumPy")
     prediction.add_argument("--set", metavar="NAME=VALUE", action="append", default=[],
                             help="one parameter, on top of --params: JSON, or else a string; may be repeated")
+    prediction.add_argument("--observables", metavar="NAMES", help="compute these only, separated by commas")
     prediction.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     prediction.add_argument("--csv", metavar="FILE", help="write a table, one row per cell")
     prediction.add_argument("--netcdf", metavar="FILE", help="write a labelled dataset (netCDF-3)")
@@ -239,6 +241,12 @@ def _as_json(prediction: Prediction) -> dict[str, Any]:
     }
 
 
+def _defined(table: dict[str, list]) -> dict[str, list]:
+    """Without components, such as `overlaps[2]`, that are not defined in any row."""
+    return {name: values for name, values in table.items()
+            if "[" not in name or not all(isinstance(value, float) and math.isnan(value) for value in values)}
+
+
 def _print_table(table: dict[str, list]) -> None:
     # a pipe gets every row and column; a screen what can be read on it
     screen = sys.stdout.isatty()
@@ -250,7 +258,8 @@ def _print_values(prediction: Prediction) -> None:
     """One cell: a line per observable, with its meaning."""
     meanings = {name: declared.meaning for name, declared in prediction.observables.items()}
     rows = [(name, f"{values[0]:.12g}" if isinstance(values[0], float) else str(values[0]).lower(),
-             meanings.get(name.partition("[")[0], "")) for name, values in from_prediction(prediction).items()]
+             meanings.get(name.partition("[")[0], ""))
+            for name, values in _defined(from_prediction(prediction)).items()]
     print("\n".join(_columns(rows)))
 
 

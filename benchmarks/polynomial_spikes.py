@@ -19,8 +19,7 @@ ACTIVATIONS = ("relu(x) - 1/sqrt(2*pi)", "tanh(1.5*x + 0.8)", "x + 0.5*(x**2 - 1
 
 def main() -> None:
     """Print a Markdown table: errors and overlaps of grids of readouts on one step, and of steps."""
-    print("| activation | level | readouts on one step (n × λ), cells a second | steps (η × λ), cells a second | spectra "
-          "a second |")
+    print("| activation | level | one step (n × λ), cells a second | steps (η × λ) | spectra a second |")
     print("|---|---|---|---|---|")
     for activation in ACTIVATIONS:
         for level, size in (("full", (20, 20)), ("finite_rank", (100, 100)), ("limit", (100, 300))):

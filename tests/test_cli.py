@@ -145,6 +145,25 @@ def test_one_cell_is_printed_with_meanings(run: Any) -> None:
     assert any(line.split() == ["fit_error", "1", "error", "of", "the", "fit"] for line in out.splitlines())
 
 
+def test_predict_computes_what_is_asked_for(run: Any) -> None:
+    problem = {"activation": "tanh", "target": "sin", "alpha0": 2, "eta": 1, "alpha": [1, 2], "lam": 0.1}
+    given = ["predict", "giant-step", "--params", json.dumps(problem), "--observables", "train_error,q1"]
+    code, out, _ = run(*given)
+    assert code == 0 and out.splitlines()[0].split() == ["alpha", "train_error", "q1", "converged", "residual"]
+    code, out, _ = run(*given, "--json")
+    assert set(json.loads(out)["observables"]) == {"train_error", "q1"}
+    assert run(*given[:-1], "train_eror")[0] == 2
+
+
+def test_components_that_are_not_defined_are_not_printed(run: Any) -> None:
+    given = {"activation": "tanh", "target_coefficients": [0, 1, 0.2], "d": 200, "p": 100, "n": 300, "n0": 400,
+             "eta": 2, "lam": [0.1, 1.0]}
+    code, out, _ = run("predict", "polynomial-spikes", "--params", json.dumps(given))
+    header = out.splitlines()[0]
+    assert code == 0 and "learned_fraction[1]" in header and "learned_fraction[0]" not in header
+    assert "singular_values[0]" in header and "singular_values[7]" not in header
+
+
 def test_tables_fit_the_screen(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "60")

@@ -61,6 +61,10 @@ def compare(
     ------
     ParameterError
         If samples have the wrong shape, are not finite, or are fewer than two; if an observable is not known.
+
+    Notes
+    -----
+    What the theory says is not defined (say a singular value beyond the last outlier) is left out.
     """
     if not isinstance(problem, Problem):
         raise ParameterError("problem", f"must be a problem, got {type(problem).__name__}")
@@ -74,9 +78,9 @@ def compare(
     by_size = _by_size(samples)
     names = _names(problem, by_size, observables)
     prediction = problem.solve(names)
-    runs = {d: {name: _runs(name, part[name], np.shape(prediction.values[name])) for name in names}
+    runs = {d: {name: _runs(name, part[name], _undefined(prediction, name)) for name in names}
             for d, part in by_size.items()}
-    rows = rows_of(setting_of(problem), prediction, runs, precision=precision, shared=shared)
+    rows = rows_of(setting_of(problem), prediction, runs, precision=precision, shared=shared, undefined=False)
     return Report(title=f"{problem.slug}: theory beside given runs", rows=tuple(rows), level=level)
 
 
@@ -89,6 +93,7 @@ def rows_of(
     judged: Iterable[str] | None = None,
     shared: Iterable[str] = (),
     model: str = "",
+    undefined: bool = True,
 ) -> list[Row]:
     """One row per observable and cell; several sizes are extrapolated to 1/d = 0.
 
@@ -108,6 +113,8 @@ def rows_of(
         Axes along which the networks are the same.
     model : str
         Name of the theory.
+    undefined : bool
+        Whether there are rows of what the theory says is not defined (they do not pass).
     """
     problem = prediction.problem
     shared = set(shared)
@@ -120,19 +127,21 @@ def rows_of(
         theory = np.asarray(prediction.values[name])
         estimates = {d: estimate(part[name]) for d, part in runs.items()}
         limit, slope = _limit(estimates, {d: part[name].shape[-1] for d, part in runs.items()})
+        missing = _undefined(prediction, name)
         once = _same_in_all_cells([theory, *(part[name] for part in runs.values())], len(problem.shape))
         for index in np.ndindex(theory.shape):
             place = index[:len(problem.shape)]
             flat = int(np.ravel_multi_index(place, problem.shape)) if place else 0
             if once and flat > 0:
                 break
+            if missing[index] and not undefined:
+                continue
             own = tuple(i for i, dim in zip(place, problem.dims, strict=True) if dim not in shared)
-            trailing = index[len(place):]
             rows.append(Row(
                 setting=setting,
                 cell={} if once else {parameter: column[flat] for parameter, column in varying.items()},
                 group=(setting, *own),
-                observable=name + (f"[{','.join(map(str, trailing))}]" if trailing else ""),
+                observable=_entry(name, index[len(place):]),
                 theory=float(theory[index]),
                 simulation=float(limit.mean[index]),
                 standard_error=float(limit.standard_error[index]),
@@ -145,6 +154,21 @@ def rows_of(
                 model=model,
             ))
     return rows
+
+
+def by_entry(problem: Problem, values: Mapping[str, ArrayLike]) -> dict[str, Array]:
+    """Values of observables, one per cell, by the names that they have in rows: overlaps[2]."""
+    entries = {}
+    for name, value in values.items():
+        array = np.asarray(value, dtype=np.float64)
+        own = array.shape[array.ndim - len(problem.observables[name].dims):]
+        for index in np.ndindex(own):
+            entries[_entry(name, index)] = array[(..., *index)]
+    return entries
+
+
+def _entry(name: str, index: tuple[int, ...]) -> str:
+    return name + (f"[{','.join(map(str, index))}]" if index else "")
 
 
 def setting_of(problem: Problem) -> str:
@@ -164,7 +188,8 @@ def _varying(prediction: Prediction) -> dict[str, list]:
 def _same_in_all_cells(arrays: Iterable[Array], axes: int) -> bool:
     """Whether arrays, whose first axes are those of the cells, do not depend on the cell."""
     flat = (array.reshape(-1, *array.shape[axes:]) for array in arrays)
-    return axes > 0 and all(len(part) > 1 and bool(np.all(part == part[:1])) for part in flat)
+    return axes > 0 and all(len(part) > 1 and bool(np.all((part == part[:1]) | np.isnan(part) & np.isnan(part[:1])))
+                            for part in flat)
 
 
 def _limit(estimates: Mapping[int, Estimate], networks: Mapping[int, int]) -> tuple[Estimate, Array]:
@@ -204,8 +229,16 @@ def _names(problem: Problem, by_size: Mapping[int, Mapping[str, Any]], observabl
     return names
 
 
-def _runs(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
+def _undefined(prediction: Prediction, name: str) -> NDArray[np.bool_]:
+    """Where an observable is NaN although its cell is solved."""
+    values = np.asarray(prediction.values[name])
+    solved = np.asarray(prediction.converged)
+    return np.isnan(values) & solved.reshape(solved.shape + (1,) * (values.ndim - solved.ndim))
+
+
+def _runs(name: str, values: ArrayLike, undefined: NDArray[np.bool_]) -> Array:
     """The runs of one observable, checked."""
+    shape = undefined.shape
     where = f"samples[{name!r}]"
     try:
         array = np.asarray(values, dtype=np.float64)
@@ -216,6 +249,6 @@ def _runs(name: str, values: ArrayLike, shape: tuple[int, ...]) -> Array:
         raise ParameterError(where, f"must have the shape ({wanted}), got {array.shape}")
     if array.shape[-1] < 2:
         raise ParameterError(where, f"must have at least 2 runs, got {array.shape[-1]}")
-    if not np.all(np.isfinite(array)):
+    if not np.all(np.isfinite(array[~undefined])):
         raise ParameterError(where, "must be finite; leave out runs that failed")
     return array

@@ -81,7 +81,8 @@ def _simulate(
                 name, d, _ = task[0]
                 seeds = [protocol.seed(seed, (name, d), repetition) for _, _, repetition in task]
                 sizes = {"d": d, "test": protocol.test_points}
-                job = pool.submit(_networks, protocol.simulate, protocol.setting(name).problem, sizes, seeds, task)
+                simulate, problem = protocol.simulator(name), protocol.setting(name).problem
+                job = pool.submit(_networks, simulate, problem, sizes, seeds, task)
                 jobs.append(job)
             for job in as_completed(jobs):
                 for key, values in job.result():

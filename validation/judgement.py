@@ -89,8 +89,8 @@ class Row:
 
     @property
     def imprecise(self) -> bool:
-        """Whether the row is too noisy to say anything, or has no theory."""
-        if not np.isfinite(self.theory):
+        """Whether the row is too noisy to say anything, or has no theory or no simulation."""
+        if not np.isfinite(self.theory) or np.isnan(self.z):
             return True
         return self.relative(self.standard_error) > self.precision
 

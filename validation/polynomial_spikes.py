@@ -132,6 +132,15 @@ def measured(
     plan = plan_of(problem, sizes)
     *rngs, test_rng, residual_rng = networks.generators(seed, 5)
     network = training(problem, plan, (*rngs, residual_rng))
+    values = (readout(problem, plan, network, test_rng) | step_parameters(network) | spikes(network, problem.degrees)
+              | {"alignment": network.alignment})
+    return shaped(problem, values), network
+
+
+def readout(
+    problem: PolynomialSpikes, plan: Plan, network: Trained, test_rng: np.random.Generator
+) -> dict[str, Array]:
+    """Errors, overlaps and learned fractions of the ridge readouts of a network."""
     readouts = networks.ridge(*_centred(problem, network), plan.lam)
     intercepts = _intercepts(problem, network, readouts)
     fresh, overlaps = networks.fresh_overlaps(
@@ -139,12 +148,10 @@ def measured(
         problem.degrees - 1, intercepts,
     )
     target = _target(problem)
-    values = errors(plan, network.F, network.y - intercepts[:, None], readouts, fresh) | {
+    return errors(plan, network.F, network.y - intercepts[:, None], readouts, fresh) | {
         "overlaps": overlaps,
         "learned_fraction": np.divide(overlaps, target, out=np.full(overlaps.shape, np.nan), where=target != 0),
-        "alignment": network.alignment,
     }
-    return shaped(problem, values | step_parameters(network) | spikes(network, problem.degrees)), network
 
 
 def plan_of(problem: PolynomialSpikes, sizes: Mapping[str, int]) -> Plan:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from asymptotics import Problem
+from asymptotics import AccuracyWarning, Problem
 from asymptotics.datasets import plain_parameters
 
-from .comparison import rows_of
+from .comparison import by_entry, rows_of
 from .estimates import power_law
 from .judgement import LEVEL, Row, against
 from .report import Control, FiniteSizeLaw, Report
@@ -33,13 +34,15 @@ class Setting:
     name : str
     problem : Problem
     judged : tuple of str
-        Observables that decide.
+        Observables that decide; of one with axes of its own all entries, or those named, such as "overlaps[2]".
     shown : mapping of str to tuple of str
         Observables for which the problem is known to be approximate, by the name of the approximation: not judged.
     beside : mapping of str to Problem
         Other theories of the same networks, known to be approximate: shown, not judged.
     wrong : mapping of str to (Problem or mapping)
         Wrong theories by the name of their error: another problem, or values by observable.
+    simulate : callable, optional
+        Instead of the simulator of the protocol.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Setting:
     shown: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     beside: Mapping[str, Problem] = dataclasses.field(default_factory=dict)
     wrong: Mapping[str, Problem | Mapping[str, ArrayLike]] = dataclasses.field(default_factory=dict)
+    simulate: Simulator | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,6 +102,10 @@ class Protocol:
         """The setting of this name."""
         return next(setting for setting in self.settings if setting.name == name)
 
+    def simulator(self, name: str) -> Simulator:
+        """What simulates the networks of a setting."""
+        return self.setting(name).simulate or self.simulate
+
     def seed(self, root: int, networks: Networks, repetition: int) -> np.random.SeedSequence:
         """The seed of one network: of its setting, size and number only, whatever else is simulated."""
         name, d = networks
@@ -116,14 +124,21 @@ class Protocol:
         runs : mapping
             Simulated observables by setting and size, with a last axis over networks.
         """
+        with warnings.catch_warnings():
+            # how far an approximation is off is what the report says; cells that fail are NaN, and do not pass
+            warnings.simplefilter("ignore", AccuracyWarning)
+            return self._report(runs)
+
+    def _report(self, runs: Runs) -> Report:
         rows: list[Row] = []
         wrong: dict[str, list[Row]] = {}
         for setting in self.settings:
             own = self._rows(setting, runs)
             rows += own
             for name, theory in setting.wrong.items():
-                values = theory.solve(setting.judged).values if isinstance(theory, Problem) else theory
-                wrong.setdefault(name, []).extend(against([row for row in own if row.judged], values))
+                values = theory.solve(_whole(setting.judged)).values if isinstance(theory, Problem) else theory
+                judged = [row for row in own if row.judged]
+                wrong.setdefault(name, []).extend(against(judged, by_entry(setting.problem, values)))
         return Report(
             title=self.title,
             rows=tuple(rows),
@@ -135,10 +150,12 @@ class Protocol:
 
     def _rows(self, setting: Setting, runs: Runs) -> list[Row]:
         def rows(problem: Problem, names: tuple[str, ...], model: str = "") -> list[Row]:
-            by_size = {d: {name: runs[setting.name, d][name][..., :count] for name in names}
+            whole = _whole(names)
+            by_size = {d: {name: runs[setting.name, d][name][..., :count] for name in whole}
                        for d, count in self.networks.items()}
-            return rows_of(setting.name, problem.solve(names), by_size, precision={} if model else self.precision,
-                           judged=() if model else names, shared=problem.dims, model=model)
+            found = rows_of(setting.name, problem.solve(whole), by_size, precision={} if model else self.precision,
+                            judged=() if model else whole, shared=problem.dims, model=model)
+            return _chosen(found, names)
 
         own = rows(setting.problem, setting.judged)
         others: list[Row] = []
@@ -152,17 +169,28 @@ class Protocol:
     def _laws(self, runs: Runs) -> Iterator[FiniteSizeLaw]:
         sizes = tuple(sorted(self.law_networks))
         for name, observable in self.laws:
-            setting = self.setting(name)
-            prediction = setting.problem.solve([observable])
-            by_size = [rows_of(name, prediction, {d: {observable: runs[name, d][observable][..., :count]}})
+            (whole,) = _whole([observable])
+            prediction = self.setting(name).problem.solve([whole])
+            by_size = [_chosen(rows_of(name, prediction, {d: {whole: runs[name, d][whole][..., :count]}}), [observable])
                        for d, count in sorted(self.law_networks.items())]
             for rows in zip(*by_size, strict=True):
                 deviations = tuple(row.relative(row.deviation) for row in rows)
                 errors = tuple(row.relative(row.standard_error) for row in rows)
                 exponent = power_law(sizes, deviations, errors)
-                yield FiniteSizeLaw(name, rows[0].cell, observable, sizes, deviations, errors, *exponent)
+                yield FiniteSizeLaw(name, rows[0].cell, rows[0].observable, sizes, deviations, errors, *exponent)
 
     def _sizes(self) -> str:
         sizes = ", ".join(f"{count} networks of d = {d}" for d, count in sorted(self.networks.items()))
         limit = "; means extrapolated to 1/d = 0 by the law mean(d) = limit + a/d" if len(self.networks) > 1 else ""
         return f"{sizes}{limit}"
+
+
+def _whole(names: Iterable[str]) -> tuple[str, ...]:
+    """The observables of which some are entries, such as overlaps of overlaps[2]."""
+    return tuple(dict.fromkeys(name.partition("[")[0] for name in names))
+
+
+def _chosen(rows: Iterable[Row], names: Iterable[str]) -> list[Row]:
+    """The rows of observables, or of entries of them."""
+    wanted = set(names)
+    return [row for row in rows if wanted & {row.observable, *_whole([row.observable])}]

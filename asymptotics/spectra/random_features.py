@@ -1,9 +1,9 @@
-"""The resolvent of random features sigma(W x), rows of W uniform on the unit sphere; docs/theories/polynomial_spikes.md.
+"""The resolvent of random features sigma(W x), rows of W uniform on the sphere; docs/theories/polynomial_spikes.md.
 
 With sigma = c_0 + c_1 h_1 + ..., mu_*^2 = sum_{k >= 2} c_k^2, features F (n x p) without their constant part, and
 R = (F F^T + lam_bar n)^{-1}, the limits as d, p, n grow together are functions of one scalar e = lim tr R:
 
-    lam_bar e + (p/n)(1 - M(x)/D) = 1,    D = 1 + e mu_*^2,    x = e c_1^2/D.                                  (8)
+    lam_bar e + (p/n)(1 - M(x)/D) = 1,    D = 1 + e mu_*^2,    x = e c_1^2/D                                   (8)
 
 Everything here is written in 1/e, which is zero without ridge for n >= p: there nothing has to be taken to a limit.
 """
@@ -20,6 +20,7 @@ Mask = NDArray[np.bool_]
 
 SHORT_STEP = 1e-8  # Newton's error after it is its square
 MOST_STEPS = 100
+BOUNDLESS = 1e-300  # 1/e without ridge for n >= p, or with a ridge that is no number any more
 
 
 class RandomFeatures(NamedTuple):
@@ -90,8 +91,10 @@ class Functionals(NamedTuple):
 
     @property
     def linear_test_ratio(self) -> Array:
-        """chi_1/chi_w = r_1'/r_w', a sum of positive terms for e > 0."""
-        return self.linear * (self.white_share * self.root + self.dilution * (1 + self.x * self.linear)) / self.root
+        """chi_1/chi_w = r_1'/r_w', in each case the form that is a sum of positive terms."""
+        thinned = self.dilution / self.root
+        above = self.linear * (self.white_share + thinned / self.hidden)  # for e > 0
+        return np.where(self.x < 0, self.linear - self.linear_learned * thinned, above)
 
     @property
     def coupling_test_ratio(self) -> Array:
@@ -136,40 +139,39 @@ class Resolvent(NamedTuple):
 def functionals(features: RandomFeatures, inverse: Array) -> Functionals:
     """At 1/e >= 0."""
     x = features.linear / (inverse + features.white)
-    return _functionals(features, inverse, x, 1 + x * _largest(features))
+    beta, thinning = features.p / features.d, (features.d - features.p) / features.d
+    side = np.sqrt(beta)
+    root = np.sqrt((1 + x * (1 + side) ** 2) * (1 + x * (thinning / (1 + side)) ** 2))
+    b = 1 + x * thinning
+    positive = b >= 0  # one of the two forms of M cancels here, the other one elsewhere
+    hidden = np.where(positive, 2.0, root - b) / np.where(positive, b + root, 2 * x * beta)
+    return _functionals(features, inverse, x, root, hidden, 1 / (1 + x * beta * hidden))
 
 
 def continued(features: RandomFeatures, position: Array) -> Functionals:
     """At e < 0, that is above the bulk: real positions cover the interval (e_min, 0) on which M and D are positive.
 
-    x = -1/(a (1 + exp(position))), a = (1 + sqrt(p/d))^2: accurate next to both ends.
+    x = -1/(a (1 + exp(position))), a = (1 + sqrt(p/d))^2: accurate next to both ends, if sums of positive terms in
+    1 + x a are used.
     """
-    largest = _largest(features)
-    grown = np.exp(position)
-    x = -1 / (largest * (1 + grown))
-    return _functionals(features, features.linear / x - features.white, x, grown / (1 + grown))
+    side, grown = np.sqrt(features.p / features.d), np.exp(position)
+    x = -1 / ((1 + side) ** 2 * (1 + grown))
+    upper = grown / (1 + grown)
+    root = np.sqrt(upper * (upper - 4 * x * side))
+    hidden, linear = (2 / (upper - 2 * x * factor * (1 + side) + root) for factor in (side, 1.0))
+    return _functionals(features, features.linear / x - features.white, x, root, hidden, linear)
 
 
-def _largest(features: RandomFeatures) -> Array:
-    """Upper edge of W W^T."""
-    return (1 + np.sqrt(features.p / features.d)) ** 2
-
-
-def _functionals(features: RandomFeatures, inverse: Array, x: Array, upper: Array) -> Functionals:
-    """Stable forms of all of them; `upper` is 1 + x a."""
-    beta, thinning = features.p / features.d, (features.d - features.p) / features.d
-    lower = 1 + x * (thinning / (1 + np.sqrt(beta))) ** 2
-    root = np.sqrt(upper * lower)
-    b = 1 + x * thinning
-    # one of the two forms of M cancels for b > 0, the other one for b < 0
-    positive = b >= 0
-    hidden = np.where(positive, 2.0, root - b) / np.where(positive, b + root, 2 * x * beta)
-    linear = 1 / (1 + x * beta * hidden)
+def _functionals(
+    features: RandomFeatures, inverse: Array, x: Array, root: Array, hidden: Array, linear: Array
+) -> Functionals:
+    """What follows from M, Mt and S."""
     total = inverse + features.white
     dilution, white_share = inverse / total, features.white / total
+    learned = x * features.p / features.d * hidden * linear
+    slope = hidden * dilution * (white_share + x * linear * dilution / root)
     return Functionals(
-        inverse, dilution, white_share, x, hidden, linear, x * beta * hidden * linear, root, hidden / total,
-        hidden * dilution * (white_share + x * linear * dilution / root),
+        inverse, dilution, white_share, x, hidden, linear, learned, root, hidden / total, slope,
     )
 
 
@@ -192,7 +194,7 @@ def resolvent(features: RandomFeatures, lam: Array) -> Resolvent:
     """
     lam_bar = lam * features.load
     inverse, converged = _white_solution(features.linear + features.white, features, lam_bar), lam_bar < 0
-    boundless = inverse <= 0  # no ridge, n >= p
+    boundless = inverse < BOUNDLESS
     converged = converged | boundless
     rows = np.flatnonzero(~boundless)
     part, ridge = features.at(rows), lam_bar[rows]
@@ -214,7 +216,7 @@ def resolvent(features: RandomFeatures, lam: Array) -> Resolvent:
 
 def _resolvent(features: RandomFeatures, values: Functionals, lam_bar: Array, converged: Mask) -> Resolvent:
     """Everything else at the solution; eqs. (9)-(11)."""
-    boundless = values.inverse <= 0
+    boundless = values.inverse < BOUNDLESS
     divisor = np.where(boundless, 1.0, values.inverse)
     train_weight = np.where(boundless, np.maximum(-features.excess, 0.0), lam_bar / divisor)
     residual = np.abs(equation(features, values, train_weight))
@@ -247,6 +249,12 @@ def eigenvalue(features: RandomFeatures, values: Functionals) -> Array:
 
 
 def above_edge(features: RandomFeatures, values: Functionals) -> Array:
-    """e^2 dtheta/de = 1 - q int (s e/(1 + s e))^2 dH(s): positive above the edge of the bulk, zero at it."""
-    g = values.hidden * values.dilution
-    return 1 - features.load * (values.white_share + values.x * values.linear * g - values.slope)
+    """e^2 dtheta/de = 1 - q int (s e/(1 + s e))^2 dH(s): positive above the edge of the bulk, zero at it; eq. (21).
+
+    The integral is 1 - g + dg/dlog e, here as a sum of positive terms; S - 1 by its square.
+    """
+    beta, thinning = features.p / features.d, (features.d - features.p) / features.d
+    w, x, g = values.white_share, values.x, values.hidden * values.dilution
+    rise = x * (2 * (1 + beta) + x * thinning**2) / (values.root + 1)
+    integral = w * (w + x * values.linear * g) + x * values.linear * g * (w + rise) / values.root
+    return 1 - features.load * integral

@@ -120,6 +120,27 @@ def test_fresh_error(rng):
     assert measured == pytest.approx(distance, rel=5 * np.sqrt(2 / 40_000))
 
 
+def test_fresh_overlaps(rng):
+    """A linear network has an overlap with the linear part only; an intercept with the constant."""
+    direction = networks.unit_vector(5, rng)
+    W, readouts = networks.sphere_rows(6, 5, rng), rng.standard_normal((2, 6))
+    seed = np.random.SeedSequence(1)
+    error, overlaps = networks.fresh_overlaps(
+        W, readouts, "linear", direction, "sin", 40_000, np.random.default_rng(seed), 3, np.array([0.0, 0.7]))
+    known = networks.fresh_error(W, readouts, "linear", direction, "sin", 40_000, np.random.default_rng(seed))
+    assert error[0] == pytest.approx(known[0], rel=1e-12)
+    assert error[1] == pytest.approx(known[1] + 0.49, abs=0.05)
+    expected = np.zeros((2, 4))
+    expected[:, 1], expected[1, 0] = readouts @ W @ direction / np.sqrt(6), 0.7
+    np.testing.assert_allclose(overlaps, expected, atol=0.05)
+
+
+def test_hermite(rng):
+    x = rng.standard_normal(5)
+    np.testing.assert_allclose(networks.hermite(x, 3), np.stack(
+        [np.ones(5), x, (x**2 - 1) / np.sqrt(2), (x**3 - 3 * x) / np.sqrt(6)], axis=1))
+
+
 def test_generators():
     root = np.random.SeedSequence(5, spawn_key=(2, 1))
     first = [rng.standard_normal() for rng in networks.generators(root, 3)]

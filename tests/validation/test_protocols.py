@@ -125,6 +125,37 @@ def test_an_observable_of_the_weights_is_one_row():
     assert [row.theory for row in report.controls[0].rows] == [-0.9]
 
 
+def test_entries_of_an_observable_with_axes():
+    """Those that are named are judged and compared with wrong theories; what was not measured does not pass."""
+    problem = SpikedRandomFeatures(activation="tanh", target="sin", spike_strength=1, alignment=0.9, alpha=2,
+                                   lam=[0.1, 1.0], readout_levels=[1.0, -1.0], readout_fractions=[0.5, 0.5])
+    right = problem.solve(["m", "train_error"]).values
+    setting = Setting(name="a", problem=problem, judged=("m[1]", "train_error"), shown={"first level": ("m[0]",)},
+                      wrong={"swapped": {"m": right["m"][:, ::-1]}, "sign": problem.replace(alignment=-0.9)})
+    protocol = dataclasses.replace(TINY, settings=(setting,), laws=(("a", "m[1]"),))
+    report = run(protocol, workers=1)
+    assert [row.observable for row in report.judged] == ["m[1]", "m[1]", "train_error", "train_error"]
+    assert [row.theory for row in report.judged[:2]] == right["m"][:, 1].tolist()
+    assert [row.observable for row in report.reported] == ["m[0]", "m[0]"]
+    assert [row.theory for row in report.controls[0].rows] == right["m"][:, 0].tolist()
+    assert [row.observable for row in report.controls[1].rows] == ["m[1]", "m[1]", "train_error", "train_error"]
+    assert {law.observable for law in report.laws} == {"m[1]"}
+    missing = dataclasses.replace(report.judged[0], simulation=math.nan)
+    assert judge([*report.judged[2:], missing]).outcome != "passed"
+
+
+def negated(problem, sizes, seed):
+    values = spiked_random_features.simulate(problem, sizes, seed)
+    return {name: -value for name, value in values.items()}
+
+
+def test_a_setting_with_its_own_simulator():
+    other = dataclasses.replace(TINY.settings[0], name="other", simulate=negated)
+    report = run(dataclasses.replace(TINY, settings=(TINY.settings[0], other), laws=()), workers=1)
+    signs = {row.setting: np.sign(row.simulation) for row in report.judged}
+    assert signs == {"one": 1, "other": -1}
+
+
 def test_networks_do_not_depend_on_workers_or_other_settings():
     one, two = run(TINY, seed=5, workers=1), run(TINY, seed=5, workers=2)
     assert one.rows == two.rows
@@ -239,5 +270,5 @@ def test_bad_commands(arguments, words, capsys, tiny_command):
 def test_command_as_a_process():
     done = subprocess.run([sys.executable, "-m", "validation", "nothing"], capture_output=True, text=True)
     assert done.returncode == 2
-    known = "concrete-features, giant-step, spiked-random-features"
+    known = "concrete-features, giant-step, polynomial-spikes, spiked-random-features"
     assert done.stderr == f"error: SLUG: 'nothing' has no protocol ({known})\n"

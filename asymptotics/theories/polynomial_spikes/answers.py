@@ -19,7 +19,6 @@ from ...search import best_errors, errors_of, in_blocks, like_cells, unlabelled,
 from ...solvers import minimise_shared
 from .limit import is_critical, spike_count
 from .solution import STEP_PARAMETERS
-from .spectrum import OUTLIERS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,7 +30,7 @@ Array = NDArray[np.float64]
 
 SMALLEST_STEP, LARGEST_STEP = 1e-3, 30.0  # tau^2 + tau_r^2 + s^2 between the squares of these
 SPLIT_SCAN, SPLIT_POINTS = 33, 9
-CROSSING_SCAN, CROSSING_HALVINGS = 81, 44
+CROSSING_SCAN, CROSSING_STEPS = 81, 16
 LARGEST_CROSSING = 1e3  # in tau
 
 
@@ -140,33 +139,35 @@ def edge_crossings(problem: PolynomialSpikes) -> xr.Dataset:
     unit = _unit_step(cells)
 
     def margins(log_eta: Array) -> Array:
-        """log of the spikes over their thresholds, (..., OUTLIERS), at log eta (..., OUTLIERS) of each of them."""
-        flat = np.moveaxis(log_eta, -1, 0)
+        """log of the spikes over their thresholds, (M, ..., OUTLIERS), at learning rates (M, ...)."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", AccuracyWarning)
-            ratio = cells.replace(eta=np.exp(flat)).solve(["threshold_ratio"]).threshold_ratio
-        own = np.diagonal(ratio, axis1=0, axis2=ratio.ndim - 1) if log_eta.shape[-1] == OUTLIERS else ratio[0]
-        return np.log(np.maximum(own, 1e-300))
+            ratio = cells.replace(eta=np.exp(log_eta)).solve(["threshold_ratio"]).threshold_ratio
+        return np.log(np.maximum(ratio, 1e-300))
 
     reach = math.log(LARGEST_CROSSING)
     grid = np.linspace(-reach, reach, CROSSING_SCAN)
-    shape = base.shape
-    start = np.broadcast_to(np.log(unit), shape)
-    scan = np.stack([margins((start + shift)[..., None]) for shift in grid])  # (scan, ..., OUTLIERS)
+    start = np.broadcast_to(np.log(unit), base.shape)
+    scan = margins(start + grid.reshape(-1, *(1,) * start.ndim))
     outside = scan > 0
     first = np.argmax(outside, axis=0)
     found = outside.any(axis=0) & (first > 0)
     low, high = (start[..., None] + grid[np.maximum(first + shift, 0)] for shift in (-1, 0))
-    for _ in range(CROSSING_HALVINGS):
-        middle = 0.5 * (low + high)
-        above = margins(middle) > 0
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    eta = np.where(found, np.exp(0.5 * (low + high)), np.nan)
+    below, above = (np.take_along_axis(scan, np.maximum(first + shift, 0)[None], axis=0)[0] for shift in (-1, 0))
+    for _ in range(CROSSING_STEPS):
+        # the false position, with the value at an end that stays halved (the Illinois rule)
+        share = np.where(found, -below / np.where(above > below, above - below, 1.0), 0.5)
+        middle = low + np.clip(share, 0.0, 1.0) * (high - low)
+        own = np.diagonal(margins(np.moveaxis(middle, -1, 0)), axis1=0, axis2=-1)
+        right = own > 0
+        below, above = np.where(right, 0.5 * below, own), np.where(right, own, 0.5 * above)
+        low, high = np.where(right, low, middle), np.where(right, middle, high)
+    eta = np.where(found, np.exp(middle), np.nan)
     always = outside[0]
     eta = np.where(always, 0.0, eta)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AccuracyWarning)
-        tau = np.reshape(np.asarray(cells.solve(["tau"]).tau), shape)[..., None] * eta
+        tau = np.asarray(cells.solve(["tau"]).tau)[..., None] * eta
     return _dataset(base, {
         "eta": (eta, ("outlier",), "learning rate at which the spike leaves the bulk; 0 if it is outside before the "
                 "step, NaN if it does not leave it", r"\eta_j"),

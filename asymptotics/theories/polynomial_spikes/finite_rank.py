@@ -1,4 +1,7 @@
-"""Level "finite_rank": the step as spikes of finite strength on the random features before it, for tau^2 << 1."""
+"""Level "finite_rank": the step as spikes of finite strength on the random features before it, for tau^2 << 1.
+
+Section 6 of docs/theories/polynomial_spikes.md.
+"""
 
 from __future__ import annotations
 
@@ -41,10 +44,13 @@ def spike_factor(
     deviation = np.sqrt((1 + s * z) ** 2 + (tau**2 + residual**2) * z**2)
     coefficients = dilated_coefficients(activation, deviation, degree, refinement)
     factor = np.empty((steps.tau.size, degree + 2, z.shape[-1]))
-    powers = (tau * z / deviation)[..., None] ** np.arange(degree + 1)
-    factor[:, :-1] = np.swapaxes(powers * coefficients, 1, 2)
-    factor[:, -1] = coefficients[..., 2] / np.sqrt(d)[:, None]
-    return factor * np.sqrt(p[:, None] * weight)[:, None]
+    scale = np.sqrt(p[:, None] * weight)
+    factor[:, -1] = scale * coefficients[..., 2] / np.sqrt(d)[:, None]
+    ratio = tau * z / deviation
+    for j in range(degree + 1):
+        factor[:, j] = scale * coefficients[..., j]
+        scale = scale * ratio
+    return factor
 
 
 def finite_rank_spikes(factor: Array, intercept: bool = False) -> Spikes:
@@ -60,7 +66,7 @@ def finite_rank_spikes(factor: Array, intercept: bool = False) -> Spikes:
 
 def _decomposed(factor: Array) -> Spikes:
     missing = factor.shape[1] - factor.shape[2]
-    if missing > 0:  # all functions are among the modes, also those of strength zero
+    if missing > 0:  # modes of strength zero count, too
         factor = np.concatenate([factor, np.zeros((*factor.shape[:2], missing))], axis=2)
     modes, singular, _ = np.linalg.svd(factor, full_matrices=False)
     return Spikes(modes, singular**2)

@@ -4,7 +4,8 @@ Spike k carries the function
 
     P_k(kappa) = sum_m binom(k, m) sr^m E[sigma^(k)(xi) xi^m] H_{k-m}(kappa),   H_i(kappa) = E_xi (kappa + sqrt(r) xi)^i
 
-with r = tau_r^2/tau^2 and sr = s/tau; eq. (15).  It diverges if a > (k - 1)/(2k).
+with r = tau_r^2/tau^2 and sr = s/tau; eq. (15) of docs/theories/polynomial_spikes.md.  It diverges if
+a > (k - 1)/(2k).  arXiv:2310.07891 has k = 1, 2 at r = sr = c*_0 = 0, P_k = kappa^k.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from .step import Readouts, TargetMoments, limiting_norm_squared
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-# Spikes beyond this degree are left out.  That changes nothing for a < 24/50, and beyond only what is learned of these
-# degrees (and of a constant that the features do not contain).
-MOST_SPIKES = 24
+# Spikes beyond this degree are left out.  That changes nothing for a < 8/17, and beyond only what is learned of these
+# degrees (and of a constant that the features do not contain).  Coefficients of twice this degree enter where s != 0,
+# and in double precision further ones would be noise.
+MOST_SPIKES = 16
 CRITICAL_WIDTH = 1e-12
 ROUNDING = 1e-14  # of Hermite coefficients, relative to the norm of the activation
 RANK_TOLERANCE = 1e-10

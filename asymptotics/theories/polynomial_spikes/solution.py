@@ -39,7 +39,10 @@ def solve(problem: PolynomialSpikes, observables: Sequence[str], refinement: int
     errors = tuple(name for name in ERRORS if name in asked) or ("ridge_objective",)
     answer = (_limit if problem.level == "limit" else _at_a_step)(problem, target, errors, refinement)
     if asked.intersection(SPECTRUM):
-        answer |= _spectrum(problem, target, asked, refinement)
+        spectrum = _spectrum(problem, target, asked, refinement)
+        if "converged" in spectrum:
+            spectrum["converged"] = np.logical_and(spectrum["converged"], answer["converged"])
+        answer |= spectrum
     if asked.intersection(FIRST_LAYER):
         answer |= _first_layer(problem, target)
     if "overlaps" in answer:
@@ -129,8 +132,8 @@ def _spectrum(problem: PolynomialSpikes, target: TargetMoments, asked: set[str],
     solved = solve_spectrum(
         problem.activation, _steps(problem, target, values), _readouts(problem, index), degrees, refinement
     )
-    return {"threshold_ratio" if name == "spike_margins" else name: array for name, array in solved.items()
-            if name != "residual"}
+    solved["threshold_ratio"] = solved.pop("spike_margins")
+    return {name: array for name, array in solved.items() if name != "residual"}
 
 
 def _first_layer(problem: PolynomialSpikes, target: TargetMoments) -> dict[str, Array]:

@@ -4,13 +4,14 @@ Above the bulk the resolvent continues to e < 0, and G = -g r_w > 0.  An eigenva
 
     -g L^T diag(r) L = G [ Lambda + (Mt - 1) q q^T ]    (in the modes of K = L L^T, q = Lambda^(1/2) U^T e_1)
 
-is equal to 1.  The eigenvalues decrease with theta, and how many exceed a number is told by signs alone.
+is equal to 1.  The eigenvalues decrease with theta, and how many exceed a number is told by signs alone.  Section 7 of
+docs/theories/polynomial_spikes.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ Mask = NDArray[np.bool_]
 OUTLIERS = 8
 POSITIONS = 90.0  # the edge of the bulk is within them for p/n from 1e-15 to 1e30
 BISECTIONS = 66
-FAR_OUT = 9.0  # a position outside the bulk
+RESIDUAL_LIMIT = 1e-9
 WEAKEST = -80.0  # log of the smallest margin
 
 
@@ -111,7 +112,7 @@ def left_vectors(features: RandomFeatures, spikes: Spikes, positions: Array, deg
     """
     wide = RandomFeatures(*(values[:, None] for values in features))
     present = np.isfinite(positions)
-    at = continued(wide, np.where(present, positions, FAR_OUT))
+    at = continued(wide, np.where(present, positions, 0.0))
     pull, rise = -at.coupling, -at.linear_learned  # G, Mt - 1
     linear = spikes.modes[:, 1]
     q = (np.sqrt(spikes.strengths) * linear)[:, None]
@@ -133,7 +134,7 @@ def left_vectors(features: RandomFeatures, spikes: Spikes, positions: Array, deg
     white = power - along**2
     norm = white + at.linear_test_ratio * along**2
     norm += at.coupling_test_ratio / pull * (white + at.linear * along**2)
-    vector *= np.sqrt(above_edge(wide, at) / norm)[..., None]
+    vector *= np.sqrt(np.where(present, above_edge(wide, at), 0.0) / np.where(present, norm, 1.0))[..., None]
     highest = np.argmax(np.abs(vector), axis=-1)[..., None]
     vector *= np.sign(np.take_along_axis(vector, highest, axis=-1))
     shown = np.zeros((*positions.shape, degrees))
@@ -145,14 +146,18 @@ def left_vectors(features: RandomFeatures, spikes: Spikes, positions: Array, deg
 def solve_spectrum(
     activation: Nonlinearity, steps: Step, readouts: Readouts, degrees: int = 0, refinement: int = 1
 ) -> dict[str, Array]:
-    """bulk_edge (C,), singular_values, spike_margins (C, OUTLIERS), residual, and with `degrees` spike_vectors.
+    """Spectra of C cells; the ridge plays no part, and every distinct feature matrix is treated once.
 
-    The ridge plays no part: every distinct feature matrix is treated once.
+    Returns
+    -------
+    dict of str to ndarray
+        bulk_edge (C,), singular_values and spike_margins (C, OUTLIERS), see `Spectrum`; with `degrees`
+        spike_vectors (C, OUTLIERS, degrees), see `left_vectors`; residual and converged (C,).
     """
     tables = KernelTables(activation, steps, readouts, refinement)
     first, matrix = distinct(tables.table.astype(np.float64), readouts.n)
     features, own = random_features(activation, readouts).at(first), tables.table[first]
-    solved: list[dict[str, Array]] = []
+    solved: list[dict[str, NDArray[Any]]] = []
     for start in range(0, first.size, TABLES_AT_ONCE):
         used, position = np.unique(own[start:start + TABLES_AT_ONCE], return_inverse=True)
         spikes = finite_rank_spikes(tables.factor(used)).at(position)
@@ -163,6 +168,7 @@ def solve_spectrum(
             "singular_values": found.singular_values,
             "spike_margins": found.margins,
             "residual": found.residual,
+            "converged": found.residual < RESIDUAL_LIMIT,
         })
         if degrees:
             solved[-1]["spike_vectors"] = left_vectors(part, spikes, found.positions, degrees)

@@ -1,13 +1,14 @@
 """What a ridge readout makes of spikes in its features: errors and overlaps at levels "limit" and "finite_rank".
 
 Both levels add a part of finite rank to random features, K = U Lambda U^T in the Hermite polynomials of kappa.  At
-level "limit" the strengths Lambda are infinite or zero, at level "finite_rank" they are numbers.
+level "limit" the strengths Lambda are infinite or zero, at level "finite_rank" they are numbers.  Sections 6 and 8 of
+docs/theories/polynomial_spikes.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,7 +127,9 @@ def solve_readouts(
     """
     names = set(names) | {"residual", "converged"}
     count = table.size
-    outputs = {name: np.empty((count, degrees) if name == "overlaps" else count) for name in names}
+    outputs: dict[str, NDArray[Any]] = {
+        name: np.empty((count, degrees) if name == "overlaps" else count) for name in names
+    }
     features = random_features(activation, readouts)
     order = np.argsort(table, kind="stable")
     ends = np.searchsorted(table[order], np.arange(0, alignment.size + TABLES_AT_ONCE, TABLES_AT_ONCE))
@@ -155,8 +158,8 @@ def _observables(
 ) -> dict[str, Array]:
     """Errors and overlaps of cells; eqs. (18)-(20), (25), (26).
 
-    The readout leaves res = (1 + g K diag(r))^{-1} y of the target.  diag(r) = r_w (1 - (1 - Mt) e_1 e_1^T), so that in
-    the modes K is diagonal up to a part of rank one, and everything is a sum over modes.  No term cancels another.
+    The readout leaves res = (1 + g K diag(r))^{-1} y of the target.  As diag(r) = r_w (1 - (1 - Mt) e_1 e_1^T), in the
+    modes K is diagonal up to a part of rank one and everything is a sum over modes; the errors are sums of squares.
     """
     along = np.einsum("tkr,tk->tr", spikes.modes, seen.components)[table]
     linear = spikes.modes[:, 1][table]

@@ -85,6 +85,27 @@ def as_in_solve():
         yield
 
 
+@pytest.mark.parametrize(("tau", "tau_r", "rescaling"), [
+    (0.3, 0.2, 0.0), (0.0, 0.0, 0.0), (20.0, 9.0, 0.0), (0.5, 0.3, 0.1), (0.5, 0.01, 0.3), (1.0, 0.02, -0.8),
+])
+def test_rules_integrate_against_the_normal_density(tau, tau_r, rescaling):
+    steps = step(tau, tau_r, rescaling)
+    for centres in (rules.readout_centres, rules.kappa_centres):
+        count = int(rules.node_counts(*centres(steps), 1)[0])
+        nodes, weights = rules.graded_nodes(*centres(steps), count)
+        assert count % 2 == 0 and (np.diff(nodes) > 0).all()
+        moments = [float(np.sum(weights * nodes**k)) for k in range(7)]
+        assert moments == pytest.approx([1, 0, 1, 0, 3, 0, 15], abs=1e-11)
+        assert np.sum(weights * np.cos(nodes)) == pytest.approx(math.exp(-0.5), abs=1e-12)
+        if rescaling == 0:
+            assert (nodes == -nodes[:, ::-1]).all() and (weights == weights[:, ::-1]).all()
+    if tau_r < 0.1 < abs(rescaling):  # where rows are rescaled to almost zero nodes are dense
+        nodes, _ = rules.graded_nodes(*rules.readout_centres(steps), 200)
+        place, width = -1 / rescaling, tau_r / rescaling**2
+        near = nodes[np.abs(nodes - place) < 2 * width]
+        assert near.size > 10
+
+
 # activation, target, z, tau, v^2, rho, alpha, beta, noise_var, test_error, train_error at d = 1000
 DISCRETE = [
     ("relu", "tanh", (1, -1), 1.2, (1, 1), 0.7, 2, 1, 0.05, 0.251009237738, 0.095387362704),
