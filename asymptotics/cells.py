@@ -27,12 +27,15 @@ class Cells:
         Every cell parameter that is not None, with `len(dims)` axes of length 1 or the full length.
     labels : dict of str to ndarray
         Coordinates along labelled axes.
+    labelled : bool
+        Whether the axes come from labelled arrays.
     """
 
     dims: tuple[str, ...]
     shape: tuple[int, ...]
     arrays: Mapping[str, np.ndarray]
     labels: Mapping[str, np.ndarray]
+    labelled: bool = False
 
     @property
     def size(self) -> int:
@@ -92,7 +95,8 @@ def _span_labelled(values: Mapping[str, Any], labelled: Mapping[str, Any]) -> Ce
         array = np.transpose(value.values, order)
         return array.reshape([lengths[dim] if dim in value.dims else 1 for dim in dims])
 
-    return Cells(dims, tuple(lengths.values()), {name: aligned(value) for name, value in values.items()}, labels)
+    return Cells(dims, tuple(lengths.values()), {name: aligned(value) for name, value in values.items()}, labels,
+                 labelled=True)
 
 
 def _span_plain(values: Mapping[str, Any], plain: Mapping[str, np.ndarray]) -> Cells:

@@ -212,6 +212,8 @@ def describe(theory: type[Problem]) -> str:
                    for name, declared in theory.prediction.observables.items()]
     for line, observable in zip(_columns(observables), theory.prediction.observables.values(), strict=True):
         lines += [line, f"      {observable.meaning}"]
+        if observable.labels:
+            lines.append(f"      one of {', '.join(observable.labels)}")
         if observable.undefined:
             lines.append(f"      ({observable.undefined})")
     return "\n".join(lines)

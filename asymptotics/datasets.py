@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .parameters import is_labelled
+from .parameters import Observable, in_words, is_labelled
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,17 +18,21 @@ if TYPE_CHECKING:
 
 
 def plain(value: Any) -> Any:
-    """A parameter value as JSON data: numbers, lists, strings; labelled arrays as {"dims", "values"[, "coords"]}."""
+    """A parameter value as JSON data: numbers, lists, strings; labelled arrays as {"dims", "values"[, "coords"]}.
+
+    Fractions are strings, "1/2".
+    """
     if is_labelled(value):
-        data = {"dims": list(value.dims), "values": numbers_as_json(value.values.tolist())}
+        data = {"dims": list(value.dims), "values": plain(value.values)}
         coords = {dim: value.coords[dim].values.tolist() for dim in value.dims if dim in value.coords}
+        numbers = value.values.astype(np.float64) if value.dtype.hasobject else value.values
         if coords and (list(coords) != list(value.dims) or value.name not in coords
-                       or not np.array_equal(coords[value.name], value.values)):
+                       or not np.array_equal(coords[value.name], numbers)):
             data["coords"] = coords
         return data
     if isinstance(value, np.ndarray):
-        return numbers_as_json(value.tolist())
-    if isinstance(value, tuple):
+        return plain(value.tolist()) if value.dtype.hasobject else numbers_as_json(value.tolist())
+    if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
@@ -40,14 +45,39 @@ def plain_parameters(problem: Problem) -> dict[str, Any]:
 
 
 def observables_as_json(prediction: Prediction) -> dict[str, Any]:
-    """Observables as nested lists of JSON numbers."""
-    return {name: numbers_as_json(np.asarray(value).tolist()) for name, value in prediction.values.items()}
+    """Observables as nested lists of JSON numbers; labels are words, null where there is none."""
+    return {name: numbers_as_json(np.asarray(getattr(prediction, name)).tolist()) for name in prediction.values}
+
+
+def words(values: Any, attributes: Mapping[str, Any]) -> Any:
+    """Labels spelled out, numbers as they are.
+
+    Parameters
+    ----------
+    values : array_like
+    attributes : mapping
+        With `flag_meanings`, and codes 0, 1, ... for these, as `to_dataset` writes them (and the CF conventions have
+        it), the values are labels.
+    """
+    return np.asarray(in_words(values, labels_of(attributes))) if labels_of(attributes) else values
+
+
+def spell(array: xr.DataArray) -> xr.DataArray:
+    """A labelled variable of a dataset in words; numbers as they are."""
+    return array.copy(data=words(array.values, array.attrs))
+
+
+def labels_of(attributes: Mapping[str, Any]) -> list[str]:
+    """The words that a labelled variable can be; empty for numbers."""
+    return str(attributes.get("flag_meanings", "")).split()
 
 
 def numbers_as_json(value: Any) -> Any:
-    """NaN as null, infinities as "inf" and "-inf": JSON has none of them."""
+    """NaN as null, infinities as "inf" and "-inf": JSON has none of them.  No label is null too."""
     if isinstance(value, list):
         return [numbers_as_json(item) for item in value]
+    if value == "":
+        return None
     if not isinstance(value, float) or math.isfinite(value):
         return value
     return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
@@ -77,11 +107,21 @@ def variables(prediction: Prediction) -> dict[str, tuple]:
     arrays: dict[str, tuple] = {}
     for name, value in prediction.values.items():
         declared = prediction.problem.observables[name]
-        attributes = {"long_name": declared.meaning, "symbol": declared.symbol, "units": declared.units}
-        arrays[name] = (dims + declared.dims, value, attributes)
+        arrays[name] = (dims + declared.dims, value, observable_attributes(declared))
     arrays["converged"] = (dims, prediction.converged, {"long_name": "whether the cell converged", "units": "1"})
     arrays["residual"] = (dims, prediction.residual, {"long_name": "residual of the equations", "units": "1"})
     return arrays
+
+
+def observable_attributes(declared: Observable) -> dict[str, Any]:
+    """What a dataset says about an observable; labels as the CF conventions have flags."""
+    attributes: dict[str, Any] = {"long_name": declared.meaning, "symbol": declared.symbol, "units": declared.units}
+    if declared.labels:
+        attributes["flag_values"] = np.arange(len(declared.labels), dtype=np.int8)
+        attributes["flag_meanings"] = " ".join(declared.labels)
+        if declared.boundaries:
+            attributes["boundaries"] = " ".join(declared.boundaries)
+    return attributes
 
 
 def coordinates(problem: Problem) -> dict[str, tuple]:
@@ -95,8 +135,9 @@ def coordinates(problem: Problem) -> dict[str, tuple]:
             if name not in arrays:
                 arrays[name] = (along, values)
     for name, (along, values) in list(arrays.items()):
-        if values.dtype.kind == "i" and np.any(np.abs(values) >= 2**31):
-            values = values.astype(np.float64)  # netCDF-3 has no larger integers; sizes up to 2^53 stay exact
+        if values.dtype.hasobject or (values.dtype.kind == "i" and np.any(np.abs(values) >= 2**31)):
+            # netCDF-3 has no fractions and no larger integers; sizes up to 2^53 stay exact
+            values = values.astype(np.float64)
         arrays[name] = (along, values, parameter_attributes(problem, name) if name in problem.parameters else {})
     return arrays
 

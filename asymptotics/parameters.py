@@ -11,10 +11,11 @@ from typing import Any, Literal
 import numpy as np
 
 from .errors import ParameterError
+from .rationals import as_float, exact_array
 
-Kind = Literal["number", "size", "vector", "choice", "flag", "nonlinearity", "nonlinearities", "sizes"]
+Kind = Literal["number", "rational", "size", "vector", "choice", "flag", "nonlinearity", "nonlinearities", "sizes"]
 
-CELL_KINDS = ("number", "size")
+CELL_KINDS = ("number", "rational", "size")
 _NO_DEFAULT: Any = dataclasses.MISSING
 
 
@@ -22,7 +23,8 @@ _NO_DEFAULT: Any = dataclasses.MISSING
 class Parameter:
     """What a parameter means and which values it takes.
 
-    `low` and `high` are allowed values, `above` and `below` are not.  Cell kinds ("number", "size") take arrays.
+    `low` and `high` are allowed values, `above` and `below` are not.  Cell kinds ("number", "rational", "size") take
+    arrays.
     """
 
     meaning: str
@@ -57,7 +59,8 @@ class Parameter:
             return "a name or an expression in x" + (", several" if self.kind == "nonlinearities" else "")
         bounds = [("> ", self.above), (">= ", self.low), ("< ", self.below), ("<= ", self.high)]
         words = " and ".join(sign + _number(bound) for sign, bound in bounds if bound is not None)
-        noun = {"size": "a whole number", "sizes": "whole numbers", "vector": "numbers"}.get(self.kind, "a number")
+        noun = {"size": "a whole number", "sizes": "whole numbers", "vector": "numbers",
+                "rational": 'a number or a fraction such as "1/2"'}.get(self.kind, "a number")
         text = f"{noun} {words}".strip()
         return text + " or null" if self.optional else text
 
@@ -113,8 +116,9 @@ def parameter(
     symbol : str
         LaTeX, for axes and tables.
     kind : str
-        "number", "size" (cell parameters: scalars or arrays); "vector", "choice", "flag", "nonlinearity",
-        "nonlinearities", "sizes" (fixed parameters: one per problem).
+        "number", "rational", "size" (cell parameters: scalars or arrays); "vector", "choice", "flag", "nonlinearity",
+        "nonlinearities", "sizes" (fixed parameters: one per problem).  A "rational" stays exact where it is given as
+        integers, fractions or text such as "1/2".
     low, high, above, below : float, optional
         Inclusive (`low`, `high`) and exclusive (`above`, `below`) bounds.
     infinite : bool
@@ -131,19 +135,27 @@ def parameter(
 
 
 class Observable:
-    """What a prediction holds under one name; a read-only attribute of `Prediction` objects."""
+    """What a prediction holds under one name; a read-only attribute of `Prediction` objects.
 
-    def __init__(self, meaning: str, symbol: str, units: str, dims: tuple[str, ...], undefined: str) -> None:
+    Of an observable with `labels`, a prediction stores the positions in them; the attribute holds the words.
+    """
+
+    def __init__(
+        self, meaning: str, symbol: str, units: str, dims: tuple[str, ...], undefined: str,
+        labels: tuple[str, ...] = (), boundaries: tuple[str, ...] = (),
+    ) -> None:
         self.meaning = meaning
         self.symbol = symbol
         self.units = units
         self.dims = dims
         self.undefined = undefined
+        self.labels = labels
+        self.boundaries = boundaries
         self.name = ""
 
     def along(self, *dims: str) -> Observable:
         """The same observable with these trailing axes."""
-        return Observable(self.meaning, self.symbol, self.units, dims, self.undefined)
+        return Observable(self.meaning, self.symbol, self.units, dims, self.undefined, self.labels, self.boundaries)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -152,13 +164,23 @@ class Observable:
         if prediction is None:
             return self
         try:
-            return prediction.values[self.name]
+            values = prediction.values[self.name]
         except KeyError:
             raise AttributeError(f"{self.name} was not computed; ask for it in solve(observables=[...])") from None
+        return in_words(values, self.labels) if self.labels else values
+
+
+def in_words(codes: Any, labels: Sequence[str]) -> Any:
+    """The labels at these positions; -1 is no label, an empty string."""
+    words = np.asarray((*labels, ""))[codes]
+    if isinstance(words, np.ndarray):
+        words.setflags(write=False)
+    return words
 
 
 def observable(
-    meaning: str, *, symbol: str = "", units: str = "1", dims: Sequence[str] = (), undefined: str = ""
+    meaning: str, *, symbol: str = "", units: str = "1", dims: Sequence[str] = (), undefined: str = "",
+    labels: Sequence[str] = (), boundaries: Sequence[str] = (),
 ) -> Any:
     """Declare an observable of a `Prediction`.
 
@@ -174,8 +196,15 @@ def observable(
         Trailing axes beyond the cells, such as "degree".
     undefined : str
         When the value is NaN (not defined) or infinite (divergent) although the cell converged.
+    labels : sequence of str
+        The words that the observable can be, without blanks, if it is not a number.  It is solved for and stored as
+        positions in this list, -1 where there is no label.
+    boundaries : sequence of str
+        Observables that vanish where one label gives way to another; for figures.
     """
-    return Observable(meaning, symbol, units, tuple(dims), undefined)
+    if any(not word or word.split() != [word] for word in labels):
+        raise ValueError(f"labels must be words without blanks, got {list(labels)}")
+    return Observable(meaning, symbol, units, tuple(dims), undefined, tuple(labels), tuple(boundaries))
 
 
 def _number(value: float) -> str:
@@ -185,7 +214,10 @@ def _number(value: float) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."
 
 
@@ -213,20 +245,38 @@ def _numeric(declared: Parameter, name: str, value: Any) -> np.ndarray:
     return array
 
 
+def _rational(declared: Parameter, name: str, value: Any) -> np.ndarray:
+    """A read-only copy of numbers: int64 or objects where all are exact, else float64; refuses everything else."""
+    try:
+        array = exact_array(value)
+        declared.check_range(name, as_float(array))
+    except ParameterError:
+        raise
+    except (ValueError, OverflowError, ZeroDivisionError):
+        raise ParameterError(name, f"must be {declared.range}, got {_shown(value)}") from None
+    if array.dtype.kind != "O":
+        array = array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
+    array.setflags(write=False)
+    return array
+
+
 def _canonical_cell(declared: Parameter, name: str, value: Any) -> Any:
+    numeric = _rational if declared.kind == "rational" else _numeric
     if is_labelled(value):
-        array = _numeric(declared, name, value.values)
+        array = numeric(declared, name, value.values)
         if array.ndim == 0:
             return array.item()
         import xarray as xr
 
         labels = {str(dim): np.array(value.coords[dim].values) for dim in value.dims if dim in value.coords}
+        if name in labels and array.ndim == 1 and labels[name].dtype.kind in "OU":
+            labels[name] = as_float(numeric(declared, name, labels[name]))
         for label in labels.values():
             label.setflags(write=False)
-        if name in labels and not (array.ndim == 1 and np.array_equal(labels[name], array)):
+        if name in labels and not (array.ndim == 1 and np.array_equal(labels[name], as_float(array))):
             raise ParameterError(name, f"must have its own values as coordinates along {name!r}")
         return xr.DataArray(array, dims=tuple(str(dim) for dim in value.dims), coords=labels, name=name)
-    array = _numeric(declared, name, value)
+    array = numeric(declared, name, value)
     return array.item() if array.ndim == 0 else array
 
 
@@ -270,6 +320,7 @@ def _canonical_sizes(declared: Parameter, name: str, value: Any) -> tuple[int, .
 
 _CANONICAL: dict[str, Callable[[Parameter, str, Any], Any]] = {
     "number": _canonical_cell,
+    "rational": _canonical_cell,
     "size": _canonical_cell,
     "vector": _canonical_vector,
     "choice": _canonical_choice,

@@ -26,7 +26,8 @@ class Prediction:
     problem : Problem
     values : dict of str to ndarray
         The computed observables; each is also an attribute.  Cell shape, plus trailing axes; NumPy scalars where the
-        problem has no axes.
+        problem has no axes.  Labels are stored as positions in the list of their words (int8, -1 for none); the
+        attributes hold the words.
     converged : ndarray of bool
         False where a cell failed: its observables are NaN.
     residual : ndarray
@@ -251,10 +252,12 @@ class Problem:
         failed = converged.size - np.count_nonzero(converged)
         values, known = {}, self.observables
         for name in observables:
-            array = np.asarray(solved.pop(name), dtype=np.float64)  # given up here: large answers exist once
+            labels = known[name].labels
+            # given up here: large answers exist once
+            array = np.asarray(solved.pop(name), dtype=np.int8 if labels else np.float64)
             full = _filled(array, shape + array.shape[array.ndim - len(known[name].dims):])
             if failed:
-                full[~converged] = np.nan
+                full[~converged] = -1 if labels else np.nan
             values[name] = _frozen(full)
         if failed:
             warnings.warn(
@@ -285,6 +288,7 @@ def check(problem: Problem | Prediction, cells: int = 64) -> dict[str, float]:
     dict of str to float
         For every observable the largest change over the sample, relative to the largest finite |value| in it (or to
         1e-6, so that the rounding noise of a zero does not count); inf where a cell changes between finite and not.
+        0 for labels that are the same, inf if one is not.
     """
     if isinstance(problem, Prediction):
         problem = problem.problem
@@ -298,6 +302,9 @@ def check(problem: Problem | Prediction, cells: int = 64) -> dict[str, float]:
     changes = {}
     for name in names:
         a, b = np.ravel(coarse.values[name]), np.ravel(fine.values[name])
+        if problem.observables[name].labels:
+            changes[name] = 0.0 if np.array_equal(a, b) else float("inf")
+            continue
         finite = np.isfinite(a) & np.isfinite(b)
         agree = finite | (a == b) | (np.isnan(a) & np.isnan(b))
         scale = np.max(np.abs(b[finite]), initial=1e-6)
@@ -324,6 +331,8 @@ def grid(**axes: Any) -> dict[str, xr.DataArray]:
     labelled = {}
     for name, values in axes.items():
         array = np.atleast_1d(np.asarray(values))
+        if array.dtype.kind == "U":
+            array = np.atleast_1d(np.array(values, dtype=object))  # numbers beside text stay numbers
         if array.ndim != 1:
             raise ParameterError(name, f"must be a list of values along one axis, got {array.ndim} axes")
         labelled[name] = xr.DataArray(array, dims=(name,), coords={name: array}, name=name)
@@ -367,7 +376,7 @@ def _summary(value: Any) -> str:
 
 
 def _span(array: np.ndarray) -> str:
-    return f"{np.min(array):g} to {np.max(array):g}" if array.size else "empty"
+    return f"{float(np.min(array)):g} to {float(np.max(array)):g}" if array.size else "empty"
 
 
 def _filled(values: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .datasets import coordinates, plain_parameters, variables
+from .datasets import coordinates, plain_parameters, variables, words
 from .files import replacing
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def from_prediction(prediction: Prediction) -> Table:
     """Columns: the parameters that vary, the observables, `converged`, `residual` (xarray is not needed for it)."""
     problem = prediction.problem
     coords = {name: declared[:2] for name, declared in coordinates(problem).items()}
-    data = {name: declared[:2] for name, declared in variables(prediction).items()}
+    data = {name: (along, words(values, attributes))
+            for name, (along, values, attributes) in variables(prediction).items()}
     return _flat(problem.dims, problem.shape, coords, data)
 
 
@@ -36,7 +37,7 @@ def from_dataset(dataset: xr.Dataset) -> Table:
     """The same table from a labelled dataset."""
     dims = tuple(str(dim) for dim in dataset["converged"].dims)
     coords = {str(name): (array.dims, array.values) for name, array in dataset.coords.items()}
-    data = {str(name): (array.dims, array.values) for name, array in dataset.data_vars.items()}
+    data = {str(name): (array.dims, words(array.values, array.attrs)) for name, array in dataset.data_vars.items()}
     return _flat(dims, dataset["converged"].shape, coords, data)
 
 

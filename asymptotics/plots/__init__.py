@@ -3,7 +3,8 @@
 from .bars import component_bars
 from .curves import error_decomposition, learning_curves
 from .figures import check_figure, draw
-from .maps import heat_map
+from .maps import category_map, heat_map, maps
 from .style import save
 
-__all__ = ["check_figure", "component_bars", "draw", "error_decomposition", "heat_map", "learning_curves", "save"]
+__all__ = ["category_map", "check_figure", "component_bars", "draw", "error_decomposition", "heat_map",
+           "learning_curves", "maps", "save"]

@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from ..datasets import labels_of
 from ..errors import ParameterError
 from .labels import along, equation, has_components, name_of, pick, scale_axis, symbol, title
 from .style import COLOURS, LINE_STYLES, REFERENCE, colours, new_axes, style, tint
@@ -77,7 +78,10 @@ def learning_curves(
                 continue
             _draw_points(ax, simulation, name, dim, simulation.coords[values.name], place, colour(group, name))
         scale_axis(ax, "x", values)
-        if not has_components(dataset, arrays):  # which may vanish or change sign
+        labels = labels_of(curves[0].attrs)
+        if labels:
+            ax.set_yticks(range(len(labels)), [label.replace("_", " ") for label in labels])
+        elif not has_components(dataset, arrays):  # which may vanish or change sign
             scale_axis(ax, "y", np.concatenate([np.ravel(array.values) for array in arrays]))
         ax.margins(x=0.02)
         ax.set_xlabel(title(values, "x"))
@@ -199,6 +203,8 @@ def _line(array: xr.DataArray, dim: Any, values: xr.DataArray, place: Positions)
     """Numbers in increasing order and heights, NaN where not finite, at these positions along the other axes."""
     selected = array.isel({other: position for other, position in place.items() if other != dim}, missing_dims="ignore")
     heights = np.broadcast_to(selected.values, values.shape).astype(np.float64)
+    if labels_of(array.attrs):
+        heights[heights < 0] = np.nan
     order = np.argsort(values.values, kind="stable")
     return values.values[order], np.where(np.isfinite(heights), heights, np.nan)[order]
 

@@ -60,6 +60,13 @@ def new_axes() -> Axes:
     return figure.add_subplot()
 
 
+def new_row(count: int, width: float, height: float) -> list[Axes]:
+    """Axes side by side in a figure of their own."""
+    figure = Figure(figsize=(count * width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return [figure.add_subplot(1, count, position + 1) for position in range(count)]
+
+
 def colours(count: int) -> list[Any]:
     """Distinct colours for a few lines, an ordered scale for many."""
     if count <= len(COLOURS):
@@ -67,9 +74,10 @@ def colours(count: int) -> list[Any]:
     return [matplotlib.colormaps["viridis"](position) for position in np.linspace(0.0, 0.92, count)]
 
 
-def tint(colour: str) -> tuple[float, ...]:
+def tint(colour: str) -> tuple[float, float, float]:
     """A lighter shade, for areas."""
-    return tuple(0.35 + 0.65 * channel for channel in to_rgb(colour))
+    red, green, blue = (0.35 + 0.65 * channel for channel in to_rgb(colour))
+    return red, green, blue
 
 
 def save(figure: Any, path: str | Path) -> None:

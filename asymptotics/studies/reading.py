@@ -87,7 +87,8 @@ def _axis(theory: type[Problem], path: str, name: str, value: Any) -> Sequence[A
         value = _range(Section(path, value, ("start", "stop", "num", "spacing")))
     elif not isinstance(value, list) or not value:
         raise ParameterError(path, f"must be a list of values or {{start, stop, num, spacing}}, got {shown(value)}")
-    elif declared.is_cell and not all(is_number(item) for item in value):
+    elif declared.is_cell and not all(is_number(item) or (declared.kind == "rational" and isinstance(item, str))
+                                      for item in value):
         raise ParameterError(path, f"must be a list of finite numbers, got {shown(value)}")
     try:
         if declared.is_cell:

@@ -1,13 +1,15 @@
 """The theories, by slug."""
 
 from ..problem import Problem
-from .linear_network import LinearNetwork
+from .linear_network import LinearNetwork, LinearNetworkPhases, LinearNetworkScaling
 from .polynomial_spikes import PolynomialSpikes
 from .spiked_random_features import ConcreteFeatures, GiantStep, SpikedRandomFeatures, gaussian_readout
 
 THEORIES: dict[str, type[Problem]] = {
-    problem.slug: problem
-    for problem in (GiantStep, SpikedRandomFeatures, ConcreteFeatures, PolynomialSpikes, LinearNetwork)
+    problem.slug: problem for problem in (
+        GiantStep, SpikedRandomFeatures, ConcreteFeatures, PolynomialSpikes, LinearNetwork, LinearNetworkScaling,
+        LinearNetworkPhases,
+    )
 }
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "ConcreteFeatures",
     "GiantStep",
     "LinearNetwork",
+    "LinearNetworkPhases",
+    "LinearNetworkScaling",
     "PolynomialSpikes",
     "SpikedRandomFeatures",
     "gaussian_readout",

@@ -1,5 +1,7 @@
-"""The two-layer linear network on one-dimensional data, solved exactly at any width."""
+"""The two-layer linear network on one-dimensional data: training solved exactly at any width, and its phases."""
 
+from .phases import LinearNetworkPhases
 from .problem import LinearNetwork
+from .scaling import LinearNetworkScaling
 
-__all__ = ["LinearNetwork"]
+__all__ = ["LinearNetwork", "LinearNetworkPhases", "LinearNetworkScaling"]
