@@ -67,8 +67,8 @@ class Layers(NamedTuple):
 
 def layers_of_weights(u: ArrayLike, w: ArrayLike) -> Layers:
     """The plane of two vectors; across = 0 exactly if they are parallel."""
-    u, u_exponent = _unit(u)
-    w, w_exponent = _unit(w)
+    u, u_exponent = normalised(u)
+    w, w_exponent = normalised(w)
     overlap, squared = _exact_dot(u, w), _exact_dot(w, w)
     pivot = int(np.argmax(np.abs(w)))
     if w[pivot] == 0:
@@ -208,8 +208,8 @@ def given_invariants(bP: ArrayLike, bQ: ArrayLike, F0: ArrayLike, kap: ArrayLike
 # ---- vectors
 
 
-def _unit(vector: ArrayLike) -> tuple[Array, int]:
-    """A vector whose largest entry is in [1/2, 1), and the exponent that was taken out."""
+def normalised(vector: ArrayLike) -> tuple[Array, int]:
+    """A vector whose largest entry is in [1/2, 1), and the exponent that was taken out; ABSENT for zero."""
     vector = np.asarray(vector, dtype=np.float64)
     exponent = int(binary(np.max(np.abs(vector)))[1])
     return (vector, exponent) if exponent == ABSENT else (_rescaled(vector, np.asarray(-exponent)), exponent)

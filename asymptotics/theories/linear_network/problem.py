@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from ...errors import ParameterError
 from ...parameters import parameter
 from ...problem import Problem
+from . import answers
+from .grid import OVERLAPS
 from .prediction import LinearNetworkPrediction
-from .solution import OVERLAPS, solve
+from .solution import solve
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 class LinearNetwork(Problem):
@@ -82,6 +87,80 @@ class LinearNetwork(Problem):
                 raise ParameterError(name, f"must be given with {(vectors or overlaps)[0]}")
         if vectors and len(self.u) != len(self.w):
             raise ParameterError("w", f"must have as many entries as u ({len(self.u)}), got {len(self.w)}")
+
+    def time_to(self, fraction: Any = None, *, coefficient: Any = None, loss: Any = None) -> Any:
+        """When the network gets to a level, by the closed-form inverse of the trajectory; `t` is ignored.
+
+        Parameters
+        ----------
+        fraction : float, array_like or xarray.DataArray
+            Of the initial gap that is left: |A - F|/|A - F0|, between 0 and 1.
+        coefficient : float, array_like or xarray.DataArray
+            A value of F.
+        loss : float, array_like or xarray.DataArray
+            A value of the loss (`loss`, with the irreducible part).
+
+        Returns
+        -------
+        float, ndarray or xarray.DataArray
+            Over the remaining cells and the axes of the level, labelled if they are: 0 where the network starts there
+            (for a loss or a fraction: or below), inf where it never gets there.
+
+        Raises
+        ------
+        ParameterError
+            If not exactly one level is given, or it is out of range.
+        """
+        return answers.time_to(self, {"fraction": fraction, "coefficient": coefficient, "loss": loss})
+
+    def inflection_points(self) -> xr.Dataset:
+        """Where and when learning is slowest and fastest; equation (16).  `t` is ignored.
+
+        Returns
+        -------
+        xarray.Dataset
+            `coefficient` and `time` over the remaining cells and `point`: "plateau", the minimum, and "steepest", the
+            maximum of dF/dt.  NaN where the trajectory does not pass them.
+        """
+        return answers.inflection_points(self)
+
+    def largest_stable_step(self) -> Any:
+        """The step size below which gradient descent is stable at the end of training, 2/(c m2 final_ntk).
+
+        4/(c m2 kap|A|) where the target is not reachable and F tends to zero; inf where nothing moves in the end.
+        Early training of large kernels needs smaller steps: 2/`sharpness` at its time.  `t` is ignored.
+
+        Returns
+        -------
+        float, ndarray or xarray.DataArray
+            Over the remaining cells, labelled if they are.
+        """
+        return answers.stable_step(self)
+
+    def hessian_spectrum(self) -> xr.Dataset:
+        """All eigenvalues of the Hessian of the loss, in coordinates u/sqrt(eta_u), w/sqrt(eta_w); equation (17).
+
+        Returns
+        -------
+        xarray.Dataset
+            `eigenvalue` over the cells and `group`, and `multiplicity` over `group` (NaN for given overlaps).
+        """
+        return answers.hessian_spectrum(self)
+
+    def weights(self) -> xr.Dataset:
+        """The weights at time t; equation (11).
+
+        Returns
+        -------
+        xarray.Dataset
+            `u` and `w` over the cells and `neuron`.
+
+        Raises
+        ------
+        ParameterError
+            If only overlaps are given.
+        """
+        return answers.weights(self)
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         return solve(self, observables)

@@ -1,0 +1,198 @@
+"""Questions to a problem beyond its observables: times, inflections, weights, curvature, stable steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...cells import Cells, span
+from ...datasets import coordinates, plain_parameters
+from ...errors import ParameterError
+from ...parameters import is_labelled
+from .curvature import hessian_eigenvalues, largest_stable_step
+from .exact import Array
+from .grid import FLOW, Grid, Part
+from .layout import TILE
+from .times import inflections, time_to_reach
+from .trajectory import State, evaluate
+from .weights import growth, push, weights_after
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from .problem import LinearNetwork
+
+POINTS = ("plateau", "steepest")
+GROUPS = ("largest", "upper_bulk", "lower_bulk", "smallest")
+
+
+def _sweep(
+    problem: LinearNetwork, cells: Cells, instant: str, at: Callable[[Part], Mapping[str, Array]]
+) -> dict[str, Array]:
+    """Functions of constants and instants over cells; NaN where float64 does not hold a cell."""
+    grid = Grid(problem.u, problem.w, cells, instant)
+    grid.warn_of_impossible(cells.shape, stacklevel=4)
+    matrices: dict[str, Array] = {}
+    with np.errstate(under="ignore"):
+        for where, block in grid.blocks():
+            for part in grid.parts(where, block):
+                for name, values in at(part).items():
+                    matrix = matrices.setdefault(name, np.empty(grid.layout.shape))
+                    part.tile.of(matrix)[...] = np.where(part.constants.in_range, values, np.nan)
+    return {name: grid.layout.restore(matrix) for name, matrix in matrices.items()}
+
+
+# ---- times
+
+
+def time_to(problem: LinearNetwork, levels: Mapping[str, Any]) -> Any:
+    """See `LinearNetwork.time_to`; one level is given, the others are None."""
+    given = [name for name, value in levels.items() if value is not None]
+    if len(given) != 1:
+        raise ParameterError(given[1] if given else "fraction", "or coefficient or loss must be given, one of them")
+    name = given[0]
+    low, high = None if name == "coefficient" else 0.0, 1.0 if name == "fraction" else None
+    declared = dataclasses.replace(problem.parameters["target_coefficient"], low=low, high=high)
+    level = declared.canonical(name, levels[name])
+    values = {own: getattr(problem, own) for own in problem.cells.arrays if own != "t"} | {name: level}
+    cells = span(values)
+    times = _sweep(problem, cells, name, lambda part: {"t": time_to_reach(part.constants, *_LEVELS[name](part))})
+    return _labelled(times.get("t", np.empty(cells.shape)), cells, any(map(is_labelled, values.values())))
+
+
+def _at_fraction(part: Part) -> tuple[Array, Array, Array]:
+    left, c = part.instants, part.constants
+    done = 1 - left
+    return np.where(left >= 0.5, c.F0 + done * c.r0, c.A - left * c.r0), left, done
+
+
+def _at_coefficient(part: Part) -> tuple[Array, Array, Array]:
+    F, c = part.instants, part.constants
+    moves = c.r0 != 0
+    r0 = np.where(moves, c.r0, 1.0)
+    # what rests at the target is there, and never anywhere else
+    left = np.where(moves, (c.A - F) / r0, np.where(c.A == F, 1.0, -1.0))
+    done = np.where(moves, (F - c.F0) / r0, 0.0)
+    return F, np.where(done < 0, -1.0, left), done
+
+
+def _at_loss(part: Part) -> tuple[Array, Array, Array]:
+    c, loss_factor, m2 = part.constants, part.parameters["loss_factor"], part.parameters["m2"]
+    with np.errstate(over="ignore"):
+        excess = (2 * part.instants / loss_factor - part.parameters["irreducible_loss"]) / m2
+    moves = c.r0 != 0
+    left = np.where(moves, np.sqrt(np.maximum(excess, 0.0)) / np.where(moves, np.abs(c.r0), 1.0), 1.0)
+    return _at_fraction(part._replace(instants=np.where(excess < 0, -1.0, np.minimum(left, 1.0))))
+
+
+_LEVELS: dict[str, Callable[[Part], tuple[Array, Array, Array]]] = {
+    "fraction": _at_fraction, "coefficient": _at_coefficient, "loss": _at_loss,
+}
+
+
+def inflection_points(problem: LinearNetwork) -> xr.Dataset:
+    """See `LinearNetwork.inflection_points`."""
+    base = problem.replace(t=0.0)
+
+    def at(part: Part) -> dict[str, Array]:
+        values: dict[str, Array] = {}
+        for name, F in zip(POINTS, inflections(part.constants), strict=True):
+            passed = ~np.isnan(F)
+            here = part._replace(instants=np.where(passed, F, part.constants.A))
+            times = time_to_reach(part.constants, *_at_coefficient(here))
+            values |= {f"coefficient {name}": F, f"time {name}": np.where(passed, times, np.nan)}
+        return values
+
+    found = _sweep(base, base.cells, "t", at)
+    coefficient, time = (
+        np.stack([found[f"{kind} {name}"] for name in POINTS], axis=-1) for kind in ("coefficient", "time")
+    )
+    return _dataset(base, "point", POINTS, {
+        "coefficient": (coefficient, "coefficient at which learning is slowest and fastest", "F_i"),
+        "time": (time, "time at which learning is slowest and fastest", "t_i"),
+    })
+
+
+# ---- curvature
+
+
+def stable_step(problem: LinearNetwork) -> Any:
+    """See `LinearNetwork.largest_stable_step`."""
+    base = problem.replace(t=0.0)
+    found = _sweep(base, base.cells, "t", lambda part: {"step": largest_stable_step(part.constants)})
+    labelled = any(is_labelled(getattr(base, name)) for name in base.parameters)
+    return _labelled(found.get("step", np.empty(base.shape)), base.cells, labelled)
+
+
+def hessian_spectrum(problem: LinearNetwork) -> xr.Dataset:
+    """See `LinearNetwork.hessian_spectrum`."""
+    state = State(TILE)
+
+    def at(part: Part) -> dict[str, Array]:
+        _evaluate(part, state)
+        return dict(zip(GROUPS, hessian_eigenvalues(part.constants, state), strict=True))
+
+    found = _sweep(problem, problem.cells, "t", at)
+    p = np.nan if problem.u is None else len(problem.u)
+    spectrum = _dataset(problem, "group", GROUPS, {
+        "eigenvalue": (np.stack([found[name] for name in GROUPS], axis=-1), "eigenvalue of the Hessian", r"\mu"),
+    })
+    many = [1.0, p - 1, p - 1, 1.0]
+    spectrum["multiplicity"] = ("group", many, {"long_name": "how often it occurs; NaN if the width is not given"})
+    return spectrum
+
+
+# ---- weights
+
+
+def weights(problem: LinearNetwork) -> xr.Dataset:
+    """See `LinearNetwork.weights`."""
+    if problem.u is None:
+        raise ParameterError("u", "and w must be given: overlaps do not determine the weights")
+    state = State(TILE)
+
+    def at(part: Part) -> dict[str, Array]:
+        _evaluate(part, state)
+        return {"s": growth(part.constants, state), "push": push(part.constants, state)}
+
+    found = _sweep(problem, problem.cells, "t", at)
+    with np.errstate(under="ignore"):
+        gamma, eta_u, eta_w = (problem.cells.arrays[name] for name in FLOW)
+        u, w = weights_after(problem.u, problem.w, gamma, eta_u, eta_w, found["s"], found["push"])
+    return _dataset(problem, "neuron", range(len(problem.u)), {
+        "u": (u, "output weights at time t", "u"), "w": (w, "input weights at time t", "w"),
+    })
+
+
+def _evaluate(part: Part, state: State) -> None:
+    state.reshape(part.tile.shape)
+    evaluate(part.constants, part.instants, state)
+
+
+# ---- output
+
+
+def _labelled(values: Array, cells: Cells, labelled: bool) -> Any:
+    if not labelled:
+        return values[()]
+    import xarray as xr
+
+    return xr.DataArray(values, dims=cells.dims, coords=dict(cells.labels))
+
+
+def _dataset(problem: LinearNetwork, axis: str, labels: Any, variables: Mapping[str, tuple[Array, str, str]]) -> Any:
+    """A dataset over the cells and one axis more."""
+    import xarray as xr
+
+    from ... import __version__
+
+    if axis in problem.dims:
+        raise ParameterError(axis, "is the name of an axis of the problem; rename it")
+    arrays = {name: ((*problem.dims, axis), values, {"long_name": words, "symbol": symbol, "units": "1"})
+              for name, (values, words, symbol) in variables.items()}
+    attributes = {"theory": problem.slug, "version": __version__, "parameters": json.dumps(plain_parameters(problem))}
+    return xr.Dataset(arrays, coords={**coordinates(problem), axis: list(labels)}, attrs=attributes)
