@@ -75,8 +75,9 @@ def protocol(size: str) -> Protocol:
             "- prediction (the rest), where the prediction is that for the network's own size and direction; errors "
             "and overlaps are relative to those of the same network before the step.",
             f"Level full is exact for a residual of the step that is isotropic.  That of networks is not: at tau_r > "
-            f"{LARGE_RESIDUAL} their errors and overlaps are not judged but shown; judged there are networks whose "
-            "residual was replaced by an isotropic one of the same size.",
+            f"{LARGE_RESIDUAL} their errors and overlaps are not judged but shown, and so is the spike of the weights, "
+            "whose left vector the residual turns at any step; judged there are networks whose residual was replaced "
+            "by an isotropic one of the same size.",
         ),
     )
 
@@ -84,12 +85,14 @@ def protocol(size: str) -> Protocol:
 def _setting(name: str, problem: PolynomialSpikes, smallest: int, residual: bool = True) -> Setting:
     """Networks with the residual of their gradient step, or with an isotropic one."""
     outside = residual and np.max(solved(problem, ["tau_r"])["tau_r"]) > LARGE_RESIDUAL
-    spikes = (*(STEP if residual else ()), *_spikes(problem, smallest))
+    spikes, first_layer = _spikes(problem, smallest), _first_layer(problem, smallest)
+    judged = (*STEP, *spikes) if residual else (*spikes, *first_layer)
+    shown = ((*FUNCTIONS, *first_layer) if outside else first_layer) if residual else ()
     return Setting(
         name=name,
         problem=problem,
-        judged=spikes if outside else (*FUNCTIONS, *spikes),
-        shown={"residual not isotropic": FUNCTIONS} if outside else {},
+        judged=judged if outside else (*FUNCTIONS, *judged),
+        shown={"residual not isotropic": shown} if shown else {},
         beside={} if outside else {"finite_rank": problem.replace(level="finite_rank")},
         wrong={} if outside else _wrong(problem),
         simulate=None if residual else simulate_isotropic,
@@ -100,17 +103,22 @@ def _spikes(problem: PolynomialSpikes, smallest: int) -> tuple[str, ...]:
     """Entries of the spectrum whose deviations fall like 1/d from the smallest size on."""
     if np.max(np.abs(solved(problem, ["tau"])["tau"])) > HEAVY_TAILED:
         return ()
-    small = solved(resized(problem, smallest), ["threshold_ratio", "singular_values", "first_layer_singular_value"])
+    small = solved(resized(problem, smallest), ["threshold_ratio", "singular_values"])
     ratios, values = (np.reshape(small[name], (-1, OUTLIERS))[0] for name in ("threshold_ratio", "singular_values"))
     outliers = np.flatnonzero(ratios > WELL_OUTSIDE)
     gaps = np.append(np.inf, values[:-1] / values[1:])
     apart = [j for j in outliers if gaps[j] > WELL_APART and not gaps[j + 1:j + 2] < WELL_APART]
     entries = [f"singular_values[{j}]" for j in outliers]
-    entries += [f"spike_vectors[{j},{degree}]" for j in apart for degree in range(problem.degrees)]
+    return (*entries, *(f"spike_vectors[{j},{degree}]" for j in apart for degree in range(problem.degrees)))
+
+
+def _first_layer(problem: PolynomialSpikes, smallest: int) -> tuple[str, ...]:
+    """The spike of the weights, where it is well outside of their bulk."""
+    small = solved(resized(problem, smallest), ["first_layer_singular_value"])
     cell, _ = one_network(problem)
     edge = 1 + math.sqrt(cell["p"] / cell["d"])
     seen = np.min(small["first_layer_singular_value"]) > FIRST_LAYER_OUTSIDE * edge
-    return (*entries, *FIRST_LAYER) if seen else tuple(entries)
+    return FIRST_LAYER if seen else ()
 
 
 # ---- wrong theories

@@ -22,7 +22,7 @@ from validation.polynomial_protocol import (
 
 PROBLEM = PolynomialSpikes(activation="relu(x) - 1/sqrt(2*pi)", target_coefficients=[0.2, 0.8, 0.5, 0.25], d=100, p=80,
                            n=120, n0=150, eta=6, lam=[0.1, 1.0], noise_var=0.1)
-STEP = ("tau", "tau_r", "row_rescaling")
+STEP, FIRST_LAYER = ("tau", "tau_r", "row_rescaling"), pairs.FIRST_LAYER
 
 
 # ---- pairs
@@ -163,18 +163,21 @@ def test_the_protocol_is_complete(full):
 
 
 def test_what_is_judged(full):
-    """Errors up to tau_r = 0.35 and with isotropic residuals; every entry that is named is defined."""
+    """Errors up to tau_r = 0.35 and with isotropic residuals, the spike of the weights with these only."""
     for setting in full.settings:
         tau_r = np.max(pairs.solved(setting.problem, ["tau_r"])["tau_r"])
         expected = tau_r <= 0.35 or setting.name in ISOTROPIC
         assert (set(FUNCTIONS) <= set(setting.judged)) == expected, setting.name
-        assert (setting.shown == {"residual not isotropic": FUNCTIONS}) == (not expected)
+        shown = setting.shown.get("residual not isotropic", ())
+        assert (set(FUNCTIONS) <= set(shown)) == (not expected)
+        assert not set(shown) & set(setting.judged)
+        assert setting.name in ISOTROPIC or not set(FIRST_LAYER) & set(setting.judged)
         smallest = pairs.solved(pairs.resized(setting.problem, min(full.networks)), ["singular_values"])
         for name in setting.judged:
             if name.startswith("singular_values["):
                 assert np.all(np.isfinite(smallest["singular_values"][:, int(name[16:-1])])), name
     judged = [name for setting in full.settings for name in setting.judged]
-    assert {"singular_values[0]", "singular_values[1]", "spike_vectors[1,2]", *STEP} < set(judged)
+    assert {"singular_values[0]", "singular_values[1]", "spike_vectors[1,2]", *STEP, *FIRST_LAYER} < set(judged)
 
 
 def test_quick_passes_and_rejects_every_wrong_theory():
