@@ -95,7 +95,7 @@ def _quantiles(ax: Axes, report: Report) -> None:
     from scipy import special
 
     for (label, rows), colour in zip(_by_model(report.rows).items(), COLOURS, strict=False):
-        known = [row for row in rows if np.isfinite(row.z)]
+        known = [row for row in rows if np.isfinite(row.z) and not row.bounded]
         if known:
             z = np.sort(gaussian_z([row.z for row in known], [row.freedom for row in known]))
             expected = special.ndtri((np.arange(z.size) + 0.5) / z.size)
@@ -103,10 +103,12 @@ def _quantiles(ax: Axes, report: Report) -> None:
                     label=f"{label}: {z.size} rows")
     low, high = ax.get_xlim()
     ax.plot([low, high], [low, high], color=REFERENCE, linewidth=0.8, zorder=0)
-    if report.judged:
-        limit = float(gaussian_z(report.judgement.allowed_z[0], report.judged[0].freedom))
+    random = [pair for pair in zip(report.judged, report.judgement.allowed_z, strict=True) if not pair[0].bounded]
+    if random:
+        limit = float(gaussian_z(random[0][1], random[0][0].freedom))
         for sign in (-1, 1):
             ax.axhline(sign * limit, color=REFERENCE, linewidth=0.8, linestyle=(0, (5, 1.5)), zorder=0)
     ax.set_xlabel("normal quantile")
     ax.set_ylabel("z")
-    ax.legend(loc="upper left")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="upper left")

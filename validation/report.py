@@ -173,12 +173,20 @@ def _named(model: str) -> str:
 def _verdict(rows: Sequence[Row], judgement: Judgement) -> str:
     if not rows:
         return "nothing to judge"
-    worst = max(zip(rows, judgement.allowed_z, strict=True), key=lambda pair: abs(pair[0].z))
+    parts = []
+    allowed = list(zip(rows, judgement.allowed_z, strict=True))
+    random, bounded = ([pair for pair in allowed if pair[0].bounded is kind] for kind in (False, True))
+    if random:
+        worst = max(random, key=lambda pair: abs(pair[0].z))
+        parts.append(f"largest |z| {abs(worst[0].z):.2f} (allowed {worst[1]:.2f}), rms z {judgement.rms_z:.2f} "
+                     f"(allowed {judgement.allowed_rms:.2f})")
+    if bounded:
+        largest = max(abs(row.z) for row, _ in bounded)
+        parts.append(f"largest deviation {largest:.2g} of the bound" + (f" ({len(bounded)} rows)" if random else ""))
     counts = results(rows, judgement)
     unclear = counts.count(INCONCLUSIVE)
-    return (f"largest |z| {abs(worst[0].z):.2f} (allowed {worst[1]:.2f}), rms z {judgement.rms_z:.2f} "
-            f"(allowed {judgement.allowed_rms:.2f}), {counts.count(FAILED)} beyond the allowed z"
-            + (f", {unclear} too noisy" if unclear else ""))
+    parts.append(f"{counts.count(FAILED)} beyond the allowed z")
+    return ", ".join(parts) + (f", {unclear} too noisy" if unclear else "")
 
 
 def _cells(rows: Iterable[Row | FiniteSizeLaw]) -> Table:
