@@ -130,7 +130,7 @@ def judge(rows: Sequence[Row], level: float = LEVEL) -> Judgement:
     random, known = np.array([not row.bounded for row in rows]), ~np.isnan(z)
     allowed = np.ones(len(rows))
     if np.any(random):
-        allowed[random] = allowed_z(freedom[random], level / 2, np.count_nonzero(random))
+        allowed[random] = allowed_z(freedom[random], level / 2, int(np.count_nonzero(random)))
     counted = known & random
     rms = float(np.sqrt(np.mean(gaussian_z(z[counted], freedom[counted]) ** 2))) if np.any(counted) else np.nan
     groups = Counter(row.group for row, valid in zip(rows, counted.tolist(), strict=True) if valid)
