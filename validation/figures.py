@@ -17,10 +17,14 @@ from .report import Report
 
 _PREFERRED = ("test_error", "train_error")
 _INCHES_A_ROW = 0.09
+_LEAST_DEVIATION = 1e-17
+_MARKERS = "ox^"
 
 
 def draw(report: Report) -> Figure:
     """Relative deviations of up to two observables (bars: two standard errors), and the quantiles of all z.
+
+    If what is judged are rows with bounds, their deviations against these.
 
     Parameters
     ----------
@@ -31,6 +35,12 @@ def draw(report: Report) -> Figure:
     matplotlib.figure.Figure
         Save it with `asymptotics.plots.save`.
     """
+    if report.judged and all(row.bounded for row in report.judged):
+        with style():
+            figure = Figure(figsize=(5.0, 4.0), layout="constrained")
+            FigureCanvasAgg(figure)
+            _bounds(figure.subplots(), report.judged)
+        return figure
     names = _shown(report.rows)
     cells = {(row.observable, row.setting, *row.cell.items()) for row in report.rows}
     height = max(3.0, 1.0 + _INCHES_A_ROW * max(sum(cell[0] == name for cell in cells) for name in names))
@@ -89,6 +99,23 @@ def _positions(rows: Sequence[Row]) -> tuple[list[float], dict[float, str]]:
             places.setdefault(row.setting, []).append(heights[key])
     labels = {float(np.mean(part)): setting for setting, part in places.items()}
     return [heights[(row.setting, *row.cell.items())] for row in rows], labels
+
+
+def _bounds(ax: Axes, rows: Sequence[Row]) -> None:
+    names = list(dict.fromkeys(row.observable for row in rows))
+    bounds = np.array([row.standard_error for row in rows])
+    deviations = np.maximum([abs(row.deviation) for row in rows], _LEAST_DEVIATION)
+    for i, name in enumerate(names):
+        part = [k for k, row in enumerate(rows) if row.observable == name]
+        ax.plot(bounds[part], deviations[part], _MARKERS[i // len(COLOURS) % len(_MARKERS)], markersize=3,
+                color=COLOURS[i % len(COLOURS)], label=name)
+    ends = np.array([np.min(bounds), np.max(bounds)])
+    ax.plot(ends, ends, color=REFERENCE, linewidth=0.8, zorder=0)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("largest deviation of a correct theory")
+    ax.set_ylabel("deviation of simulation from theory")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def _quantiles(ax: Axes, report: Report) -> None:
