@@ -36,7 +36,7 @@ def solve(problem: PolynomialSpikes, observables: Sequence[str], refinement: int
     """Observables of all cells, "converged" and "residual"."""
     target = target_moments(problem.link, DEGREE)
     asked = {"overlaps" if name == "learned_fraction" else name for name in observables}
-    errors = tuple(name for name in ERRORS if name in asked) or ("ridge_objective",)
+    errors = tuple(name for name in ERRORS if name in asked)
     answer = (_limit if problem.level == "limit" else _at_a_step)(problem, target, errors, refinement)
     if asked.intersection(SPECTRUM):
         spectrum = _spectrum(problem, target, asked, refinement)
@@ -60,10 +60,12 @@ def _limit(
         problem.activation, target, values["n0"] / values["d"], values["noise_var"],
         values.get("direction_norm_squared"), values.get("direction_alignment"),
     )
-    answer = solve_limit(
-        problem.activation, target, steps, _flat(problem, "step_exponent"), _readouts(problem, index), errors,
-        problem.intercept, problem.degrees,
-    )
+    answer = _nothing_to_solve(index.size)
+    if errors:
+        answer = solve_limit(
+            problem.activation, target, steps, _flat(problem, "step_exponent"), _readouts(problem, index), errors,
+            problem.intercept, problem.degrees,
+        )
     unknown = np.full(index.size, np.nan)
     return answer | {
         "alignment": steps.alignment[index], "tau": unknown, "tau_r": unknown, "row_rescaling": unknown,
@@ -77,17 +79,24 @@ def _at_a_step(
     values, index = _distinct(problem, STEP_PARAMETERS)
     steps = _steps(problem, target, values)
     readouts = _readouts(problem, index)
-    if problem.level == "full":
+    answer = _nothing_to_solve(index.size)
+    if errors:
+        _warn_of_large_steps(problem.level, steps, index)
+    if errors and problem.level == "full":
         answer = _full_with_limits(problem, steps, readouts, refinement)
-    else:
+    elif errors:
         answer = solve_finite_rank(
             problem.activation, target, steps, readouts, errors, refinement, problem.intercept, problem.degrees
         )
-    _warn_of_large_steps(problem.level, steps, index)
     return answer | {
         "alignment": steps.alignment[index], "tau": steps.tau[index], "tau_r": steps.tau_r[index],
         "row_rescaling": steps.rescaling[index],
     }
+
+
+def _nothing_to_solve(cells: int) -> dict[str, Any]:
+    """Where only properties of the step are asked for."""
+    return {"converged": np.ones(cells, dtype=bool), "residual": np.zeros(cells)}
 
 
 def _steps(problem: PolynomialSpikes, target: TargetMoments, values: dict[str, Array]) -> Step:
@@ -161,7 +170,7 @@ def _warn_of_large_steps(level: str, steps: Step, index: Index) -> None:
               "few per cent and more (it is correct to order tau^2); use level full")
     else:
         _warn((steps.tau_r > LARGE_RESIDUAL)[index], f"have tau_r > {LARGE_RESIDUAL}, where the test error of trained "
-              "networks is a few per cent higher (the residual of the step is not isotropic)")
+              "networks is up to a few per cent higher (the residual of the step is not isotropic)")
 
 
 def _warn(where: NDArray[np.bool_], words: str) -> None:
