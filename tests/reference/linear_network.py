@@ -98,6 +98,16 @@ def _spread(numbers):
     return 18 * int(max(logs, default=0)) + 120
 
 
+def decades(u, w, A, gamma=1.0, eta_u=1.0, eta_w=1.0, m2=1.0, c=1.0):
+    """log10 of what float64 has to hold: bP, bQ, kap|A| (those that are not zero), and c m2 Th_inf."""
+    with mpmath.workdps(DIGITS):
+        p, q, kap, Gam = _invariants(u, w, gamma, eta_u, eta_w)
+        drive = kap * abs(mpmath.mpf(A))
+        kernel = [float(mpmath.log10(x)) for x in (_dot(p, p), _dot(q, q), drive) if x]
+        rate = mpmath.mpf(c) * mpmath.mpf(m2) * mpmath.sqrt(drive**2 + Gam**2)
+        return kernel, float(mpmath.log10(rate)) if rate else 0.0
+
+
 def riccati(bP, bQ, kap, A, k, t, digits=30):
     """z at time t from dz/dt = k (kap A z - bP z^2/2 + bQ/2), z(0) = 1, by Taylor series."""
     with mpmath.workdps(digits):
@@ -114,10 +124,11 @@ def integrate(u, w, A, times, gamma=1.0, eta_u=1.0, eta_w=1.0, m2=1.0, c=1.0, to
         force = c * gamma * m2 * (A - gamma * (state[:p] @ state[p:]))
         return force * np.concatenate([eta_u * state[p:], eta_w * state[:p]])
 
-    found = solve_ivp(
-        velocity, (0.0, float(np.max(times))), np.concatenate([u, w]), method="DOP853", t_eval=np.asarray(times),
-        rtol=tolerance, atol=1e-15,
-    )
+    with np.errstate(all="ignore"):
+        found = solve_ivp(
+            velocity, (0.0, float(np.max(times))), np.concatenate([u, w]), method="DOP853", t_eval=np.asarray(times),
+            rtol=tolerance, atol=1e-15,
+        )
     return found.y[:p].T, found.y[p:].T
 
 
@@ -141,3 +152,20 @@ def descent(u, w, A, steps, size, gamma=1.0, eta_u=1.0, eta_w=1.0, m2=1.0, c=1.0
         force = size * c * gamma * m2 * (A - gamma * (u @ w))
         u, w = u + eta_u * force * w, w + eta_w * force * u
     return u, w
+
+
+def time_at(u, w, A, left, gamma=1.0, eta_u=1.0, eta_w=1.0, m2=1.0, c=1.0):
+    """The time at which the gap is the part `left` of the initial one, as a mpmath number; both rates positive."""
+    spread = _spread([*u, *w, gamma, eta_u, eta_w, m2, A, c, left])
+    with mpmath.workdps(DIGITS + spread):
+        p, q, kap, _ = _invariants(u, w, gamma, eta_u, eta_w)
+        bP, bQ, A, k = _dot(p, p), _dot(q, q), mpmath.mpf(A), mpmath.mpf(c) * mpmath.mpf(m2)
+        F0 = (bP - bQ) / (2 * kap)
+        F = A - mpmath.mpf(left) * (A - F0)
+        S = mpmath.sqrt((kap * F) ** 2 + bP * bQ)
+        z = (S + kap * F) / bP if bP else bQ / (S - kap * F)
+        Th = abs(kap * A) if bP * bQ == 0 else mpmath.sqrt((kap * A) ** 2 + bP * bQ)
+        if Th == 0:
+            return 2 * (z - 1) / (k * (bQ - z * bP))
+        part = Th * (z - 1) / ((kap * A + bQ) - z * (bP - kap * A))
+        return +(2 * mpmath.atanh(part) / (k * Th))

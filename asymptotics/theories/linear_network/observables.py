@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .constants import FAINT, LARGEST, SMALLEST, Constants
+from .constants import LARGEST, SMALLEST, Constants
 from .exact import Array, binary, binary_root, scaled
 from .invariants import Invariants, Layers
-from .trajectory import State, factors, log_gap, log_growth
+from .trajectory import State, factors, log_gap
 
 Mask = NDArray[np.bool_]
 
@@ -131,6 +131,8 @@ class Writer:
                 np.copyto(out[name], values)
         if "ntk" in out:
             np.multiply(state.double, units.half_ntk, out=out["ntk"])
+            if state.vanishing is not None:
+                out["ntk"][state.vanishing.where] = state.vanishing.of(units.initial_ntk)
         if "log_gap" in out:
             x = np.minimum(-state.x, LARGEST)
             out["log_gap"][...] = log_gap(c, factors(c, state.D, x), x)
@@ -143,17 +145,15 @@ class Writer:
             np.hypot(state.F, units.Ar, out=state.work)
             if "cosine" in out:
                 cosine(units, state, out["cosine"])
-            self._norms(c, units, state, out)
+            self._norms(units, state, out)
 
-    def _norms(self, c: Constants, units: Units, state: State, out: Mapping[str, Array]) -> None:
+    def _norms(self, units: Units, state: State, out: Mapping[str, Array]) -> None:
         if out.keys().isdisjoint(("norm_u", "norm_w", "standard_ntk")):
             return
         shape = state.work.shape
         spare = (row[:state.work.size].reshape(shape) for row in self._memory)
         norm_u, norm_w = (out.get(name, buffer) for name, buffer in zip(("norm_u", "norm_w"), spare, strict=True))
         norms(units, state, norm_u, norm_w)
-        if np.min(state.double) < FAINT:
-            vanishing_norms(c, units, state, norm_u, norm_w)
         if "standard_ntk" in out:
             standard_ntk(units, state, norm_u, norm_w, out["standard_ntk"])
 
@@ -205,17 +205,9 @@ def norms(units: Units, state: State, norm_u: Array, norm_w: Array) -> None:
     if np.any(units.still):
         np.copyto(norm_u, units.norm_u0, where=units.still)
         np.copyto(norm_w, units.norm_w0, where=units.still)
-
-
-def vanishing_norms(c: Constants, units: Units, state: State, norm_u: Array, norm_w: Array) -> None:
-    """Both norms where the kernel underflows: all weights follow sqrt(z) or 1/sqrt(z)."""
-    shape = state.double.shape
-    where = np.nonzero((state.double < FAINT) & (c.kap > 0) & ((c.bP == 0) != (c.bQ == 0)))
-    own, x = c.points(shape, where), np.minimum(-state.x[where], LARGEST)
-    growth = log_growth(own, factors(own, state.D[where], x), x)
-    factor = np.exp(0.5 * np.where(own.bP > 0, growth, -growth))
-    for norm, start in ((norm_u, units.norm_u0), (norm_w, units.norm_w0)):
-        norm[where] = factor * np.broadcast_to(start, shape)[where]
+    if state.vanishing is not None:
+        norm_u[state.vanishing.where] = state.vanishing.of(units.norm_u0, 1.0)
+        norm_w[state.vanishing.where] = state.vanishing.of(units.norm_w0, 1.0)
 
 
 def standard_ntk(units: Units, state: State, norm_u: Array, norm_w: Array, out: Array) -> None:

@@ -61,5 +61,5 @@ def inflections(c: Constants) -> tuple[Array, Array]:
     width = np.where(exists, width, 0.0)
     points = (2 * c.A * width**2 / (1 + root), 0.25 * c.A * (1 + root))
     low, high = np.minimum(c.F0, c.A), np.maximum(c.F0, c.A)
-    plateau, steepest = (np.where(exists & (F > low) & (F < high), F, np.nan) for F in points)
+    plateau, steepest = (np.where(exists & (point > low) & (point < high), point, np.nan) for point in points)
     return plateau, steepest

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from .constants import LARGEST, SMALLEST, Constants, cell_constants
+from .constants import FAINT, LARGEST, SMALLEST, Constants, cell_constants
 from .exact import Array
 from .invariants import given_invariants
 
@@ -35,6 +35,8 @@ class State:
     F, r, change : ndarray
         Coefficient, gap A - F, and F - F0.
     residual : ndarray
+    vanishing : Vanishing or None
+        Points where the kernel is about to underflow.
     """
 
     names = ("x", "e", "D", "N", "M", "up", "down", "double", "F", "r", "change", "residual", "work")
@@ -56,6 +58,7 @@ class State:
         self._memory = np.zeros((len(self.names), size))
         self._mask = np.zeros(size, dtype=bool)
         self.mask = self._mask
+        self.vanishing: Vanishing | None = None
 
     def reshape(self, shape: tuple[int, int]) -> None:
         """Make the buffers this shape, which must not be larger than their size."""
@@ -120,6 +123,9 @@ def evaluate(c: Constants, t: Array, state: State) -> None:
         np.multiply(work, c.half_inverse_kap, out=work)
         np.less(double, 2 * c.passage, out=state.mask)
         np.copyto(F, work, where=state.mask)
+    state.vanishing = vanishing(c, state) if np.min(double) < FAINT else None
+    if state.vanishing is not None:
+        F[state.vanishing.where] = state.vanishing.of(c.F0)
 
 
 def early_integral(c: Constants, t: Array, state: State) -> None:
@@ -180,6 +186,28 @@ def evaluate_late(c: Constants, state: State) -> None:
     ahead, behind = toward * found.upper, away * lower
     state.up[where] = np.where(positive, ahead, behind)
     state.down[where] = np.where(positive, behind, ahead)
+
+
+class Vanishing(NamedTuple):
+    """Points where all weights follow sqrt(z) (or 1/sqrt(z)) to zero: the indices, and the ln of that factor."""
+
+    where: tuple[NDArray[np.intp], ...]
+    shape: tuple[int, ...]
+    log_factor: Array
+
+    def of(self, start: Array, power: float = 2.0) -> Array:
+        """start * factor^power, which underflows only if the result does."""
+        own = np.broadcast_to(start, self.shape)[self.where]
+        return np.copysign(np.exp(_log(np.abs(own)) + power * self.log_factor), own)
+
+
+def vanishing(c: Constants, state: State) -> Vanishing:
+    """Where P or Q is zero and the target is at F = 0 or behind it."""
+    shape = state.x.shape
+    where = np.nonzero((state.double < FAINT) & (c.kap > 0) & ((c.bP == 0) != (c.bQ == 0)))
+    own, x = c.points(shape, where), np.minimum(-state.x[where], LARGEST)
+    growth = log_growth(own, factors(own, state.D[where], x), x)
+    return Vanishing(where, shape, 0.5 * np.where(own.bP > 0, growth, -growth))
 
 
 def _log(x: Array) -> Array:
