@@ -208,6 +208,73 @@ def test_networks_with_actual_weights() -> None:
         assert np.mean(found.ln_ntk_ratio) == pytest.approx(math.log(answer.ntk_ratio), abs=tolerance)
 
 
+TRAINED = {  # c_gamma, c_u, c_w, e_u, e_w, correlation
+    "kernel": (0.5, 0, 0, 0, 0, 0.0),
+    "order one": (1, 0, 0, -1, -1, 0.0),
+    "alignment at a fixed kernel": (0, 2, 0, 1, 1, 0.0),
+    "disalignment": (0.5, 0, 0, 0, 0, 0.6),
+    "disalignment at a fixed kernel": (0, 1, 0, -1, 0.5, 0.6),
+    "saddle": (0.5, 1, 1, 0.5, 0.5, 0.3),
+}
+
+
+@pytest.mark.parametrize("case", TRAINED)
+def test_trained_networks(case: str) -> None:
+    """Small steps of gradient descent on the weights themselves, until the target is fitted."""
+    *exponents, rho = TRAINED[case]
+    named = dict(zip(("c_gamma", "c_u", "c_w", "e_u", "e_w"), exponents, strict=True))
+    scaling = LinearNetworkScaling(**named, p=4000, correlated=rho != 0, correlation=rho or None).trainable()
+    problem, answer = scaling.at_width(), scaling.solve()
+    rng = np.random.default_rng(7)
+    u, w = rng.standard_normal((2, 4000))
+    u, w = math.sqrt(problem.var_u) * u, math.sqrt(problem.var_w) * (rho * u + math.sqrt(1 - rho**2) * w)
+    gamma, eta_u, eta_w = problem.gamma, problem.eta_u, problem.eta_w
+    step, first = 0.02 / answer.final_ntk, 0.0
+
+    def state() -> tuple[float, float, float]:
+        norms = np.linalg.norm(u) * np.linalg.norm(w)
+        return gamma**2 * (eta_u * w @ w + eta_w * u @ u), u @ w / norms, norms
+
+    first, start, norms = state()
+    for _ in range(3000):
+        gap = 1.0 - gamma * u @ w
+        if abs(gap) < 1e-6:
+            break
+        u, w = u + step * gamma * eta_u * gap * w, w + step * gamma * eta_w * gap * u
+    last, end, final_norms = state()
+    assert abs(gap) < 1e-6
+    assert last / first == pytest.approx(answer.ntk_ratio, rel=0.06)
+    assert abs(end) - abs(start) == pytest.approx(answer.alignment_change, abs=0.06)
+    assert final_norms / norms == pytest.approx(answer.rescaling, rel=0.06)
+    fixed = abs(answer.ntk_ratio - 1) < 0.06
+    assert fixed == (case == "kernel" or "fixed" in case)
+    assert (answer.alignment_change < -0.3) == case.startswith("disalignment")
+    assert (answer.alignment_change > 0.3) == (case.split()[0] in ("order", "alignment", "saddle"))
+
+
+@pytest.mark.skipif(not hasattr(asy, "LinearNetwork"), reason="needs the trajectories")
+def test_exact_trajectories_start_and_end_there() -> None:
+    rng = np.random.default_rng(0)
+
+    def scales() -> np.ndarray:
+        return 10.0 ** rng.uniform(-3, 3, 500)
+
+    common = {"gamma": scales() * rng.choice([-1, 1], 500), "eta_u": scales(), "eta_w": scales(), "m2": scales(),
+              "loss_factor": scales(), "target_coefficient": scales() * rng.choice([-1, 1], 500)}
+    problem = LinearNetworkPhases(p=rng.integers(2, 10**6, 500), var_u=scales(), var_w=scales(),
+                                  correlation=rng.uniform(-0.95, 0.95, 500), **common)
+    answer = problem.solve()
+    late = 60 / answer.decay_rate * (1 + 20 * np.log1p(answer.ntk_ratio))
+    start, end = (asy.LinearNetwork.from_overlaps(**problem.overlaps(), t=t, **common).solve() for t in (0.0, late))
+    for found, expected in (
+        (answer.initial_ntk, start.ntk), (answer.initial_cosine, start.cosine), (answer.final_ntk, start.final_ntk),
+        (answer.decay_rate, start.decay_rate), (answer.ntk_ratio, end.ntk / start.ntk),
+        (answer.final_cosine, end.cosine),
+        (answer.rescaling, end.norm_u * end.norm_w / (start.norm_u * start.norm_w)),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
 def test_xavier_with_its_factor_two() -> None:
     answer = LinearNetworkScaling(preset="xavier").at_width([100, 10**4], var_u=2.0, var_w=2.0).solve()
     np.testing.assert_allclose(answer.ntk_ratio, math.sqrt(5) / 2, rtol=1e-13)
