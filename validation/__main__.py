@@ -14,7 +14,7 @@ from asymptotics.console import Parser, guarded
 from asymptotics.files import check_writable, reason
 from asymptotics.problem import nearest
 
-from . import concrete_features, giant_step, polynomial_protocol, spiked_random_features
+from . import concrete_features, giant_step, linear_network_protocol, polynomial_protocol, spiked_random_features
 from .engine import run
 from .protocols import Protocol
 from .report import Report
@@ -22,6 +22,7 @@ from .report import Report
 PROTOCOLS: dict[str, Callable[[str], Protocol]] = {
     "concrete-features": concrete_features.protocol,
     "giant-step": giant_step.protocol,
+    "linear-network": linear_network_protocol.protocol,
     "polynomial-spikes": polynomial_protocol.protocol,
     "spiked-random-features": spiked_random_features.protocol,
 }

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from asymptotics import ParameterError, Prediction, Problem
 from asymptotics.tables import from_prediction
 
-from .estimates import Estimate, estimate, extrapolate
 from .judgement import LEVEL, Row
+from .laws import INVERSE_SIZE, Law
 from .report import Report
 
 Array = NDArray[np.float64]
@@ -94,8 +94,9 @@ def rows_of(
     shared: Iterable[str] = (),
     model: str = "",
     undefined: bool = True,
+    law: Law = INVERSE_SIZE,
 ) -> list[Row]:
-    """One row per observable and cell; several sizes are extrapolated to 1/d = 0.
+    """One row per observable and cell.
 
     An observable that is the same in all cells, in theory and simulation, is one row.
 
@@ -115,6 +116,8 @@ def rows_of(
         Name of the theory.
     undefined : bool
         Whether there are rows of what the theory says is not defined (they do not pass).
+    law : Law
+        What becomes of several sizes; by default they are extrapolated to 1/d = 0.
     """
     problem = prediction.problem
     shared = set(shared)
@@ -125,10 +128,10 @@ def rows_of(
     rows = []
     for name in names:
         theory = np.asarray(prediction.values[name])
-        estimates = {d: estimate(part[name]) for d, part in runs.items()}
-        limit, slope = _limit(estimates, {d: part[name].shape[-1] for d, part in runs.items()})
+        samples = {d: part[name] for d, part in runs.items()}
+        limit, means = law.limit(samples), _means(samples)
         missing = _undefined(prediction, name)
-        once = _same_in_all_cells([theory, *(part[name] for part in runs.values())], len(problem.shape))
+        once = _same_in_all_cells([theory, *samples.values()], len(problem.shape))
         for index in np.ndindex(theory.shape):
             place = index[:len(problem.shape)]
             flat = int(np.ravel_multi_index(place, problem.shape)) if place else 0
@@ -144,15 +147,43 @@ def rows_of(
                 observable=_entry(name, index[len(place):]),
                 theory=float(theory[index]),
                 simulation=float(limit.mean[index]),
-                standard_error=float(limit.standard_error[index]),
+                standard_error=float(limit.error[index]),
                 freedom=float(limit.freedom[index]),
-                networks=runs[largest][name].shape[-1],
-                means={d: float(part.mean[index]) for d, part in estimates.items() if d != _UNKNOWN_SIZE},
-                slope=float(slope[index]),
+                networks=samples[largest].shape[-1],
+                means={d: float(part[index]) for d, part in means.items()},
+                slope=float(limit.slope[index]),
                 precision=precision.get(name, np.inf) if isinstance(precision, Mapping) else precision,
                 judged=name in decide,
                 model=model,
+                bounded=law.bounded,
             ))
+    return rows
+
+
+def rows_of_values(
+    setting: str,
+    values: Mapping[str, float],
+    runs: Mapping[int, Mapping[str, Array]],
+    *,
+    judged: Iterable[str],
+    precision: Mapping[str, float],
+    law: Law = INVERSE_SIZE,
+    model: str = "",
+) -> list[Row]:
+    """One row for each number that is derived from a theory; of those that are not judged under the name of a model."""
+    decide = set(judged)
+    rows = []
+    for name, theory in values.items():
+        samples = {d: part[name] for d, part in runs.items()}
+        rule = law if name in decide else INVERSE_SIZE
+        limit, means = rule.limit(samples), _means(samples)
+        rows.append(Row(
+            setting=setting, cell={}, group=(setting,), observable=name, theory=float(theory),
+            simulation=float(limit.mean), standard_error=float(limit.error), freedom=float(limit.freedom),
+            networks=samples[max(samples)].shape[-1], means={d: float(mean) for d, mean in means.items()},
+            slope=float(limit.slope), precision=precision.get(name, np.inf), judged=name in decide,
+            model="" if name in decide else model, bounded=rule.bounded,
+        ))
     return rows
 
 
@@ -161,7 +192,8 @@ def by_entry(problem: Problem, values: Mapping[str, ArrayLike]) -> dict[str, Arr
     entries = {}
     for name, value in values.items():
         array = np.asarray(value, dtype=np.float64)
-        own = array.shape[array.ndim - len(problem.observables[name].dims):]
+        dims = problem.observables[name].dims if name in problem.observables else ()
+        own = array.shape[array.ndim - len(dims):]
         for index in np.ndindex(own):
             entries[_entry(name, index)] = array[(..., *index)]
     return entries
@@ -192,11 +224,8 @@ def _same_in_all_cells(arrays: Iterable[Array], axes: int) -> bool:
                             for part in flat)
 
 
-def _limit(estimates: Mapping[int, Estimate], networks: Mapping[int, int]) -> tuple[Estimate, Array]:
-    if len(estimates) > 1:
-        return extrapolate(estimates, networks)
-    (only,) = estimates.values()
-    return only, np.full(only.mean.shape, np.nan)
+def _means(samples: Mapping[int, Array]) -> dict[int, Array]:
+    return {d: np.mean(values, axis=-1) for d, values in samples.items() if d != _UNKNOWN_SIZE}
 
 
 def _by_size(samples: Any) -> dict[int, Mapping[str, Any]]:

@@ -66,17 +66,23 @@ def extrapolate(estimates: Mapping[int, Estimate], networks: Mapping[int, int]) 
 def power_law(sizes: Sequence[int], deviations: ArrayLike, errors: ArrayLike) -> tuple[float, float]:
     """Exponent s of |deviation| ~ d^s and its standard error, by weighted least squares in logarithms.
 
-    NaN where a deviation is not resolved (less than three standard errors), or changes sign.
+    NaN where a deviation is not resolved (less than three standard errors), or changes sign.  Deviations without errors
+    have equal weights, and the standard error is that of their scatter.
     """
     deviations, errors = np.asarray(deviations, dtype=np.float64), np.asarray(errors, dtype=np.float64)
     resolved = np.all(np.abs(deviations) > 3 * errors) and abs(np.sum(np.sign(deviations))) == deviations.size
     if not resolved:
         return np.nan, np.nan
     x, y = np.log(np.asarray(sizes, dtype=np.float64)), np.log(np.abs(deviations))
-    weights = (deviations / errors) ** 2
+    exact = not np.any(errors)
+    weights = np.ones(x.size) if exact else (deviations / errors) ** 2
     centre = np.average(x, weights=weights)
     information = float(np.sum(weights * (x - centre) ** 2))
-    return float(np.sum(weights * (x - centre) * y)) / information, information**-0.5
+    exponent, error = float(np.sum(weights * (x - centre) * y)) / information, information**-0.5
+    if exact:
+        scatter = y - np.mean(y) - exponent * (x - centre)
+        error *= float(np.sqrt(np.sum(scatter**2) / max(1, x.size - 2)))
+    return exponent, error
 
 
 def allowed_z(freedom: ArrayLike, level: float, rows: int = 1) -> Array:

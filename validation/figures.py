@@ -17,10 +17,14 @@ from .report import Report
 
 _PREFERRED = ("test_error", "train_error")
 _INCHES_A_ROW = 0.09
+_LEAST_DEVIATION = 1e-17
+_MARKERS = "ox^"
 
 
 def draw(report: Report) -> Figure:
     """Relative deviations of up to two observables (bars: two standard errors), and the quantiles of all z.
+
+    If what is judged are rows with bounds, their deviations against these.
 
     Parameters
     ----------
@@ -31,6 +35,12 @@ def draw(report: Report) -> Figure:
     matplotlib.figure.Figure
         Save it with `asymptotics.plots.save`.
     """
+    if report.judged and all(row.bounded for row in report.judged):
+        with style():
+            figure = Figure(figsize=(5.0, 4.0), layout="constrained")
+            FigureCanvasAgg(figure)
+            _bounds(figure.subplots(), report.judged)
+        return figure
     names = _shown(report.rows)
     cells = {(row.observable, row.setting, *row.cell.items()) for row in report.rows}
     height = max(3.0, 1.0 + _INCHES_A_ROW * max(sum(cell[0] == name for cell in cells) for name in names))
@@ -91,11 +101,28 @@ def _positions(rows: Sequence[Row]) -> tuple[list[float], dict[float, str]]:
     return [heights[(row.setting, *row.cell.items())] for row in rows], labels
 
 
+def _bounds(ax: Axes, rows: Sequence[Row]) -> None:
+    names = list(dict.fromkeys(row.observable for row in rows))
+    bounds = np.array([row.standard_error for row in rows])
+    deviations = np.maximum([abs(row.deviation) for row in rows], _LEAST_DEVIATION)
+    for i, name in enumerate(names):
+        part = [k for k, row in enumerate(rows) if row.observable == name]
+        ax.plot(bounds[part], deviations[part], _MARKERS[i // len(COLOURS) % len(_MARKERS)], markersize=3,
+                color=COLOURS[i % len(COLOURS)], label=name)
+    ends = np.array([np.min(bounds), np.max(bounds)])
+    ax.plot(ends, ends, color=REFERENCE, linewidth=0.8, zorder=0)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("largest deviation of a correct theory")
+    ax.set_ylabel("deviation of simulation from theory")
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
 def _quantiles(ax: Axes, report: Report) -> None:
     from scipy import special
 
     for (label, rows), colour in zip(_by_model(report.rows).items(), COLOURS, strict=False):
-        known = [row for row in rows if np.isfinite(row.z)]
+        known = [row for row in rows if np.isfinite(row.z) and not row.bounded]
         if known:
             z = np.sort(gaussian_z([row.z for row in known], [row.freedom for row in known]))
             expected = special.ndtri((np.arange(z.size) + 0.5) / z.size)
@@ -103,10 +130,12 @@ def _quantiles(ax: Axes, report: Report) -> None:
                     label=f"{label}: {z.size} rows")
     low, high = ax.get_xlim()
     ax.plot([low, high], [low, high], color=REFERENCE, linewidth=0.8, zorder=0)
-    if report.judged:
-        limit = float(gaussian_z(report.judgement.allowed_z[0], report.judged[0].freedom))
+    random = [pair for pair in zip(report.judged, report.judgement.allowed_z, strict=True) if not pair[0].bounded]
+    if random:
+        limit = float(gaussian_z(random[0][1], random[0][0].freedom))
         for sign in (-1, 1):
             ax.axhline(sign * limit, color=REFERENCE, linewidth=0.8, linestyle=(0, (5, 1.5)), zorder=0)
     ax.set_xlabel("normal quantile")
     ax.set_ylabel("z")
-    ax.legend(loc="upper left")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="upper left")

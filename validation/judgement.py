@@ -6,6 +6,9 @@ A row is one observable in one cell.  Of R rows that are judged, at `level` = 1 
   correct rows exceeds with probability level/2;
 * the whole fails too if the rms z exceeds what a correct theory exceeds with probability level/2;
 * a row that does not fail is *inconclusive* if its standard error exceeds the stated fraction of the theory.
+
+The error of some rows is no standard error but a bound (of an integrator, or a tolerance that is stated): such a row
+fails if its deviation exceeds the bound, |z| > 1, and has no part in the rms.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ class Row:
     observable : str
     model : str
         Which theory, where several stand beside one simulation.
+    bounded : bool
+        Whether `standard_error` is the largest deviation of a correct theory.
     theory, simulation, standard_error, freedom : float
     networks : int
         How many, at the largest size.
@@ -67,6 +72,7 @@ class Row:
     precision: float = np.inf
     judged: bool = True
     model: str = ""
+    bounded: bool = False
 
     @property
     def deviation(self) -> float:
@@ -104,10 +110,10 @@ class Judgement:
     outcome : str
         "passed", "failed" or "inconclusive".
     allowed_z : tuple of float
-        Largest allowed |z| of each row.
+        Largest allowed |z| of each row; 1 of those with a bound.
     rms_z, allowed_rms : float
         Root mean square of z, each z first replaced by the Gaussian quantile of the same probability (so that 1 is
-        expected with any number of networks), and its largest allowed value.
+        expected with any number of networks), and its largest allowed value; NaN if all rows have bounds.
     """
 
     outcome: str
@@ -121,10 +127,13 @@ def judge(rows: Sequence[Row], level: float = LEVEL) -> Judgement:
     if not rows:
         return Judgement(INCONCLUSIVE, (), np.nan, np.nan)
     z, freedom = np.array([row.z for row in rows]), np.array([row.freedom for row in rows])
-    known = np.isfinite(z) | np.isinf(z)
-    allowed = allowed_z(freedom, level / 2, len(rows))
-    rms = float(np.sqrt(np.mean(gaussian_z(z[known], freedom[known]) ** 2))) if np.any(known) else np.nan
-    groups = Counter(row.group for row, valid in zip(rows, known.tolist(), strict=True) if valid)
+    random, known = np.array([not row.bounded for row in rows]), ~np.isnan(z)
+    allowed = np.ones(len(rows))
+    if np.any(random):
+        allowed[random] = allowed_z(freedom[random], level / 2, int(np.count_nonzero(random)))
+    counted = known & random
+    rms = float(np.sqrt(np.mean(gaussian_z(z[counted], freedom[counted]) ** 2))) if np.any(counted) else np.nan
+    groups = Counter(row.group for row, valid in zip(rows, counted.tolist(), strict=True) if valid)
     limit = allowed_rms(list(groups.values()), level / 2) if groups else np.nan
     if np.any(np.abs(z[known]) > allowed[known]) or rms > limit:
         outcome = FAILED

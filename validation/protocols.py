@@ -14,9 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from asymptotics import AccuracyWarning, Problem
 from asymptotics.datasets import plain_parameters
 
-from .comparison import by_entry, rows_of
+from .comparison import by_entry, rows_of, rows_of_values
 from .estimates import power_law
 from .judgement import LEVEL, Row, against
+from .laws import INVERSE_SIZE, Law
 from .report import Control, FiniteSizeLaw, Report
 
 Array = NDArray[np.float64]
@@ -43,6 +44,13 @@ class Setting:
         Wrong theories by the name of their error: another problem, or values by observable.
     simulate : callable, optional
         Instead of the simulator of the protocol.
+    law : Law
+        What becomes of the values at several sizes.
+    networks, precision : dict, optional
+        Instead of those of the protocol.
+    values : dict of str to float, optional
+        Numbers that are derived from the theory, by name of what the networks measure.  They stand in the place of
+        observables of the problem: `judged` and `shown` name them.
     """
 
     name: str
@@ -52,6 +60,10 @@ class Setting:
     beside: Mapping[str, Problem] = dataclasses.field(default_factory=dict)
     wrong: Mapping[str, Problem | Mapping[str, ArrayLike]] = dataclasses.field(default_factory=dict)
     simulate: Simulator | None = None
+    law: Law = INVERSE_SIZE
+    networks: Mapping[int, int] | None = None
+    precision: Mapping[str, float] | None = None
+    values: Mapping[str, float] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,9 +106,16 @@ class Protocol:
         with_law = {name for name, _ in self.laws}
         counts: dict[Networks, int] = {}
         for setting in self.settings:
-            for d, count in [*self.networks.items(), *(self.law_networks.items() if setting.name in with_law else ())]:
+            extra = self._law_networks(setting).items() if setting.name in with_law else ()
+            for d, count in [*self._networks(setting).items(), *extra]:
                 counts[setting.name, d] = max(count, counts.get((setting.name, d), 0))
         return counts
+
+    def _networks(self, setting: Setting) -> Mapping[int, int]:
+        return self.networks if setting.networks is None else setting.networks
+
+    def _law_networks(self, setting: Setting) -> Mapping[int, int]:
+        return self.law_networks if setting.networks is None else setting.networks
 
     def setting(self, name: str) -> Setting:
         """The setting of this name."""
@@ -145,18 +164,29 @@ class Protocol:
             level=self.level,
             controls=tuple(Control(name, tuple(part), self.level) for name, part in wrong.items()),
             laws=tuple(self._laws(runs)),
-            remarks=(*self.remarks, self._sizes()),
+            remarks=(*self.remarks, *self._sizes()),
         )
 
     def _rows(self, setting: Setting, runs: Runs) -> list[Row]:
+        precision = self.precision if setting.precision is None else setting.precision
+
+        def by_size(names: Iterable[str]) -> dict[int, dict[str, Array]]:
+            return {d: {name: runs[setting.name, d][name][..., :count] for name in names}
+                    for d, count in self._networks(setting).items()}
+
         def rows(problem: Problem, names: tuple[str, ...], model: str = "") -> list[Row]:
             whole = _whole(names)
-            by_size = {d: {name: runs[setting.name, d][name][..., :count] for name in whole}
-                       for d, count in self.networks.items()}
-            found = rows_of(setting.name, problem.solve(whole), by_size, precision={} if model else self.precision,
-                            judged=() if model else whole, shared=problem.dims, model=model)
+            found = rows_of(setting.name, problem.solve(whole), by_size(whole), precision={} if model else precision,
+                            judged=() if model else whole, shared=problem.dims, model=model, law=setting.law)
             return _chosen(found, names)
 
+        def derived(values: Mapping[str, float], names: Iterable[str], model: str = "") -> list[Row]:
+            return rows_of_values(setting.name, {name: values[name] for name in names}, by_size(names), model=model,
+                                  judged=setting.judged, precision=precision, law=setting.law)
+
+        if setting.values is not None:
+            shown = [row for model, names in setting.shown.items() for row in derived(setting.values, names, model)]
+            return derived(setting.values, setting.judged) + shown
         own = rows(setting.problem, setting.judged)
         others: list[Row] = []
         for model, names in setting.shown.items():
@@ -167,22 +197,30 @@ class Protocol:
         return own + others
 
     def _laws(self, runs: Runs) -> Iterator[FiniteSizeLaw]:
-        sizes = tuple(sorted(self.law_networks))
         for name, observable in self.laws:
+            setting = self.setting(name)
+            networks = sorted(self._law_networks(setting).items())
+            sizes = tuple(d for d, _ in networks)
             (whole,) = _whole([observable])
-            prediction = self.setting(name).problem.solve([whole])
-            by_size = [_chosen(rows_of(name, prediction, {d: {whole: runs[name, d][whole][..., :count]}}), [observable])
-                       for d, count in sorted(self.law_networks.items())]
+            prediction = setting.problem.solve([whole])
+            by_size = [_chosen(rows_of(name, prediction, {d: {whole: runs[name, d][whole][..., :count]}},
+                                       law=setting.law), [observable])
+                       for d, count in networks]
             for rows in zip(*by_size, strict=True):
                 deviations = tuple(row.relative(row.deviation) for row in rows)
                 errors = tuple(row.relative(row.standard_error) for row in rows)
                 exponent = power_law(sizes, deviations, errors)
                 yield FiniteSizeLaw(name, rows[0].cell, rows[0].observable, sizes, deviations, errors, *exponent)
 
-    def _sizes(self) -> str:
-        sizes = ", ".join(f"{count} networks of d = {d}" for d, count in sorted(self.networks.items()))
-        limit = "; means extrapolated to 1/d = 0 by the law mean(d) = limit + a/d" if len(self.networks) > 1 else ""
-        return f"{sizes}{limit}"
+    def _sizes(self) -> Iterator[str]:
+        """The networks of all settings; of those with the same numbers and law together."""
+        alike: dict[tuple, list[str]] = {}
+        for setting in self.settings:
+            alike.setdefault((tuple(sorted(self._networks(setting).items())), setting.law), []).append(setting.name)
+        for (networks, law), names in alike.items():
+            whose = f"{names[0]}{', ...' if len(names) > 1 else ''}: " if len(alike) > 1 else ""
+            sizes = ", ".join(f"{count} network{'s' if count > 1 else ''} of d = {d}" for d, count in networks)
+            yield f"{whose}{sizes}" + (f"; {law}" if len(networks) > 1 or law.bounded else "")
 
 
 def _whole(names: Iterable[str]) -> tuple[str, ...]:

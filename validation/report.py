@@ -173,12 +173,20 @@ def _named(model: str) -> str:
 def _verdict(rows: Sequence[Row], judgement: Judgement) -> str:
     if not rows:
         return "nothing to judge"
-    worst = max(zip(rows, judgement.allowed_z, strict=True), key=lambda pair: abs(pair[0].z))
+    parts = []
+    allowed = list(zip(rows, judgement.allowed_z, strict=True))
+    random, bounded = ([pair for pair in allowed if pair[0].bounded is kind] for kind in (False, True))
+    if random:
+        worst = max(random, key=lambda pair: abs(pair[0].z))
+        parts.append(f"largest |z| {abs(worst[0].z):.2f} (allowed {worst[1]:.2f}), rms z {judgement.rms_z:.2f} "
+                     f"(allowed {judgement.allowed_rms:.2f})")
+    if bounded:
+        largest = max(abs(row.z) for row, _ in bounded)
+        parts.append(f"largest deviation {largest:.2g} of the bound" + (f" ({len(bounded)} rows)" if random else ""))
     counts = results(rows, judgement)
     unclear = counts.count(INCONCLUSIVE)
-    return (f"largest |z| {abs(worst[0].z):.2f} (allowed {worst[1]:.2f}), rms z {judgement.rms_z:.2f} "
-            f"(allowed {judgement.allowed_rms:.2f}), {counts.count(FAILED)} beyond the allowed z"
-            + (f", {unclear} too noisy" if unclear else ""))
+    parts.append(f"{counts.count(FAILED)} beyond the allowed z")
+    return ", ".join(parts) + (f", {unclear} too noisy" if unclear else "")
 
 
 def _cells(rows: Iterable[Row | FiniteSizeLaw]) -> Table:
@@ -199,7 +207,7 @@ def _shown(rows: Sequence[Row], judgement: Judgement | None = None) -> Table:
         "error": [_number(row.standard_error, 2) for row in rows],
         "rel. dev. %": [_number(100 * row.relative(row.deviation), 2) for row in rows],
         "rel. error %": [_number(100 * row.relative(row.standard_error), 2) for row in rows],
-        "z": [f"{row.z:.1f}" for row in rows],
+        "z": [_z(row.z) for row in rows],
         "result": results(rows, judgement),
     }
 
@@ -208,7 +216,7 @@ def _controls(controls: Sequence[Control]) -> Table:
     return {
         "wrong theory": [control.name for control in controls],
         "rows": [len(control.rows) for control in controls],
-        "largest |z|": [f"{max(abs(row.z) for row in control.rows):.1f}" for control in controls],
+        "largest |z|": [_z(max(abs(row.z) for row in control.rows)) for control in controls],
         "rms z": [f"{control.judgement.rms_z:.2f}" for control in controls],
         "allowed": [f"{control.judgement.allowed_rms:.2f}" for control in controls],
         "result": ["rejected" if control.rejected else "NOT rejected" for control in controls],
@@ -229,6 +237,8 @@ def _with_error(law: FiniteSizeLaw, d: int) -> str:
     if d not in law.sizes:
         return ""
     i = law.sizes.index(d)
+    if law.errors[i] == 0:
+        return f"{100 * law.deviations[i]:.2g}"
     return f"{100 * law.deviations[i]:.2f}({100 * law.errors[i]:.2f})"
 
 
@@ -253,6 +263,10 @@ def _exact(report: Report) -> Table:
         **{f"mean_{d}": [row.means.get(d, "") for row in rows] for d in sizes},
         **({"slope": [row.slope for row in rows]} if len(sizes) > 1 else {}),
     }
+
+
+def _z(value: float) -> str:
+    return f"{value:.1f}" if abs(value) < 1e5 else f"{value:.1e}"
 
 
 def _number(value: Any, digits: int) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asymptotics import GiantStep, ParameterError, SpikedRandomFeatures, grid, nonlinearity
-from validation import giant_step, networks, polynomial_spikes, spiked_random_features
+from validation import giant_step, linear_network, networks, polynomial_spikes, spiked_random_features
 
 D = 250
 ERRORS = ["test_error", "generalization_error", "train_error", "ridge_objective"]
@@ -178,7 +178,7 @@ def test_one_network_only():
 
 
 def test_entry_points_name_the_simulators():
-    for module in (giant_step, polynomial_spikes, spiked_random_features):
+    for module in (giant_step, linear_network, polynomial_spikes, spiked_random_features):
         slug = module.__name__.rpartition(".")[2].replace("_", "-")
         name = f"validation.{slug.replace('-', '_')}:simulate"
         assert EntryPoint(slug, name, "asymptotics.simulators").load() is module.simulate
