@@ -24,7 +24,8 @@ class LinearNetworkPrediction(Prediction):
         "neural tangent kernel weighted by the rates, dF/dt = c m2 ntk (A - F)", symbol=r"\Theta"
     )
     cosine: Any = observable(
-        "cosine of the angle between u and w", symbol=r"\cos(u, w)", undefined="NaN where u or w is zero, or the product of gamma and their norms underflows"
+        "cosine of the angle between u and w", symbol=r"\cos(u, w)",
+        undefined="NaN where u or w is zero, or gamma times their norms underflows",
     )
     norm_u: Any = observable("norm of the output weights", symbol=r"|u|", undefined=_RANGE)
     norm_w: Any = observable("norm of the input weights", symbol=r"|w|", undefined=_RANGE)
