@@ -34,10 +34,10 @@ def _sweep(
     problem: LinearNetwork, cells: Cells, instant: str, at: Callable[[Part], Mapping[str, Array]]
 ) -> dict[str, Array]:
     """Functions of constants and instants over cells; NaN where float64 does not hold a cell."""
-    grid = Grid(problem.u, problem.w, cells, instant)
-    grid.warn_of_impossible(cells.shape, stacklevel=4)
     matrices: dict[str, Array] = {}
     with np.errstate(under="ignore"):
+        grid = Grid(problem.u, problem.w, cells, instant)
+        grid.warn_of_impossible(cells.shape, stacklevel=4)
         for where, block in grid.blocks():
             for part in grid.parts(where, block):
                 for name, values in at(part).items():

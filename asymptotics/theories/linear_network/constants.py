@@ -17,7 +17,7 @@ Mask = NDArray[np.bool_]
 
 FAINT = 1e-280  # parts of the largest invariant below which e^{-Lam t} may underflow where it matters
 LARGEST, SMALLEST = 1e300, 1e-300
-SMALLEST_NORM = 1.6e-154  # its square is not denormal
+SMALLEST_NORM = 1e-145  # of p or q, relative to the root of the largest: its square is far from underflow
 LARGEST_EXPONENT = 511  # 4^511 is in range
 
 
@@ -108,7 +108,7 @@ def cell_constants(
     p, q = (scaled(x, found.exponent - half) for x in (found.p_norm, found.q_norm))
     bP, bQ, Gam = p * p, q * q, p * q
     kap_A = np.copysign(scaled(drive, drive_exponent - 2 * half), A)
-    kap = np.minimum(scaled(found.kap, found.kap_exponent - 2 * half), LARGEST)
+    kap = scaled(found.kap, found.kap_exponent - 2 * half)
     Th = np.hypot(kap_A, Gam)
     still = Th == 0
     below = np.where(still, 1.0, Th)
@@ -120,8 +120,9 @@ def cell_constants(
         r0, total = A - found.F0, np.abs(found.F0) + np.abs(A)
     in_range = (
         found.possible & ~(found.Ar > LARGEST) & (total < LARGEST) & (np.abs(half) < LARGEST_EXPONENT)
-        & (rate < LARGEST) & (still | (Th > SMALLEST)) & ~_lost(found, A, p, q)
+        & (rate < LARGEST) & ((kap < LARGEST) | (total == 0)) & (still | (Th > SMALLEST)) & ~_lost(found, A, p, q)
     )
+    kap = np.minimum(kap, LARGEST)
     r0_root = np.ldexp(1.0, np.frexp(np.where(in_range, r0, 0.0))[1] // 2)
     passage, half_inverse_kap = _passage(bP, bQ, kap, Gam, found.F0, A)
     inverse_Th = _inverse(Th)

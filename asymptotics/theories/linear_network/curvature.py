@@ -29,4 +29,6 @@ def largest_stable_step(c: Constants) -> Array:
     2/(c m2 Th_inf), and 4/(c m2 kap|A|) where the target is not reachable and F tends to zero.
     """
     still = ((c.bP == 0) & (c.bQ == 0)) | (c.rate == 0)
-    return np.where(still, np.inf, np.where(c.reachable, 2.0, 4.0) / np.where(still, 1.0, c.rate))
+    with np.errstate(over="ignore"):
+        steps = np.where(c.reachable, 2.0, 4.0) / np.where(still, 1.0, c.rate)
+    return np.where(still, np.inf, steps)

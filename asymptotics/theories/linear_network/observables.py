@@ -89,17 +89,19 @@ def units_of(
     root = np.where(root == 0, 1.0, root)
     norm_u = np.hypot(layers.slope.high * layers.length, layers.across)
     still = (c.bP == 0) & (c.bQ == 0)
+    with np.errstate(over="ignore"):  # inf is meant
+        irreducible = 0.5 * loss_factor * parameters["irreducible_loss"]
     return Units(*np.broadcast_arrays(
         half_ntk,
         np.sqrt(0.5 * loss_factor) * np.sqrt(m2),
-        0.5 * loss_factor * parameters["irreducible_loss"],
-        found.Ar,
+        irreducible,
+        np.where(c.in_range, found.Ar, 0.0),
         np.where(gamma < 0, -1.0, 1.0),
         _fixed_cosine(c, found),
-        2 * scaled(np.abs(found.imbalance), 2 * (found.exponent - half)),
+        2 * np.minimum(scaled(np.abs(found.imbalance), 2 * (found.exponent - half)), LARGEST),
         u_first,
-        np.minimum(scaled(0.5 / (factor * root), half - factor_exponent - root_exponent), LARGEST),
-        np.minimum(scaled(2 * root, root_exponent - half), LARGEST),
+        _usable(scaled(0.5 / (factor * root), half - factor_exponent - root_exponent), still),
+        _usable(scaled(2 * root, root_exponent - half), still),
         scaled(norm_u, layers.u_exponent),
         scaled(layers.length, layers.w_exponent),
         still,
@@ -109,6 +111,10 @@ def units_of(
         0.5 * c.k * (c.bP + c.bQ),
         np.where(still, 0.0, c.rate),
     ))
+
+
+def _usable(scale: Array, still: Mask) -> Array:
+    return np.where(still, 0.0, np.where(scale < LARGEST, scale, np.nan))
 
 
 def _fixed_cosine(c: Constants, found: Invariants) -> Array:
@@ -166,11 +172,11 @@ def losses(units: Units, state: State, out: Mapping[str, Array]) -> None:
     if "excess_loss" not in out and "loss" not in out:
         return
     excess = out.get("excess_loss", state.e)
-    np.multiply(state.r, units.loss_root, out=state.work)
-    with np.errstate(over="ignore"):
-        np.multiply(state.work, state.work, out=excess)  # inf is meant
-    if "loss" in out:
-        np.add(excess, units.irreducible, out=out["loss"])
+    with np.errstate(over="ignore"):  # inf is meant
+        np.multiply(state.r, units.loss_root, out=state.work)
+        np.multiply(state.work, state.work, out=excess)
+        if "loss" in out:
+            np.add(excess, units.irreducible, out=out["loss"])
 
 
 def cosine(units: Units, state: State, out: Array) -> None:
@@ -194,10 +200,11 @@ def norms(units: Units, state: State, norm_u: Array, norm_w: Array) -> None:
     root = state.e
     np.add(state.double, units.imbalance, out=root)
     np.sqrt(root, out=root)
-    np.multiply(root, units.first_scale, out=first)
-    np.maximum(root, SMALLEST, out=root)
-    np.multiply(state.work, units.second_scale, out=second)
-    np.divide(second, root, out=second)
+    with np.errstate(over="ignore"):  # inf is meant
+        np.multiply(root, units.first_scale, out=first)
+        np.maximum(root, SMALLEST, out=root)
+        np.multiply(state.work, units.second_scale, out=second)
+        np.divide(second, root, out=second)
     if not same:
         np.copyto(root, first)
         np.copyto(first, second, where=~units.u_first)

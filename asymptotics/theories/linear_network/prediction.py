@@ -9,6 +9,8 @@ from ...problem import Prediction
 
 _SADDLE = "0 where the target is not reachable: weights aligned against it, or all zero"
 
+_RANGE = "inf or NaN beyond 1e300"
+
 
 class LinearNetworkPrediction(Prediction):
     """Function, kernel, angle and norms of the network at time t."""
@@ -22,10 +24,11 @@ class LinearNetworkPrediction(Prediction):
         "neural tangent kernel weighted by the rates, dF/dt = c m2 ntk (A - F)", symbol=r"\Theta"
     )
     cosine: Any = observable(
-        "cosine of the angle between u and w", symbol=r"\cos(u, w)", undefined="NaN where u or w is zero"
+        "cosine of the angle between u and w", symbol=r"\cos(u, w)",
+        undefined="NaN where u or w is zero, or gamma times their norms underflows",
     )
-    norm_u: Any = observable("norm of the output weights", symbol=r"|u|")
-    norm_w: Any = observable("norm of the input weights", symbol=r"|w|")
+    norm_u: Any = observable("norm of the output weights", symbol=r"|u|", undefined=_RANGE)
+    norm_w: Any = observable("norm of the input weights", symbol=r"|w|", undefined=_RANGE)
     final_ntk: Any = observable("ntk as t tends to infinity: " + _SADDLE, symbol=r"\Theta_\infty")
     decay_rate: Any = observable(
         "rate Lam of the last stage, r ~ exp(-Lam t); F ~ exp(-Lam t) where the target is not reachable",

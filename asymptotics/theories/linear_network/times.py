@@ -37,10 +37,18 @@ def time_to_reach(c: Constants, F: Array, left: Array, done: Array) -> Array:
         linear = D / np.maximum(c.k, SMALLEST)
         below = np.where(c.rate > 0, c.rate, 1.0)
         early = -np.log1p(-np.minimum(d, 0.5)) / below
-        ratio = np.log((start + far) / (start + near)) - np.log((state + far) / (state + near))
+        ratio = _log_ratio(start + far, start + near) - _log_ratio(state + far, state + near)
         late = (ratio - np.log(left) + np.log((S + c.Th) / (S0 + c.Th))) / below
     time = np.where((c.rate == 0) | (d < SMALLEST), linear, np.where(d < 0.5, early, late))
     return np.where(never, np.inf, np.where(usable, time, 0.0))
+
+
+def _log_ratio(a: Array, b: Array) -> Array:
+    """ln(a/b), also where a/b underflows."""
+    ratio = a / b
+    tiny = ratio < SMALLEST
+    separate = np.log(np.where(tiny & (a > 0), a, 1.0)) - np.log(b)
+    return np.where(tiny, separate, np.log(np.where(tiny, 1.0, ratio)))
 
 
 def _never(c: Constants, F: Array, left: Array) -> Mask:

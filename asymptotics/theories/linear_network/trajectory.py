@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from .invariants import given_invariants
 
 LATE = 500.0  # Lam t beyond which e^{-Lam t} may underflow where it matters
 EARLY = 1e-280  # Lam t below which D = k t
+LOG_4 = math.log(4)
 TINY = 1e-290  # stands for a factor that has underflowed until equation (10) replaces what it gives
 
 
@@ -81,7 +83,7 @@ def evaluate(c: Constants, t: Array, state: State) -> None:
     np.expm1(x, out=D)
     np.multiply(D, -c.inverse_Th, out=D)
     slow = c.inverse_Th == 0
-    if np.any(slow) or np.min(c.rate) * np.min(t[t > 0], initial=np.inf) < EARLY:
+    if np.any(slow) or np.min(c.rate) < EARLY / np.min(t[t > 0], initial=LARGEST):
         early_integral(c, t, state)
     np.multiply(e, e, out=work)
     for bX, a, b, factor in ((c.bQ, c.ap, c.am, N), (c.bP, c.am, c.ap, M)):
@@ -154,11 +156,14 @@ def factors(c: Constants, D: Array, x: Array) -> Factors:
     return Factors(big + small * np.exp(-x) + away * D, small + toward * D, big)
 
 
+def log_decay(found: Factors, x: Array) -> Array:
+    """ln(r/r0) at any time; equation (10)."""
+    return LOG_4 - np.log(found.upper) - np.logaddexp(np.log(found.big), _log(found.rest) + x)
+
+
 def log_gap(c: Constants, found: Factors, x: Array) -> Array:
     """ln|r| at any time; equation (10)."""
-    size = 4 * np.abs(c.r0)
-    rest = _log(found.rest)
-    return _log(size) - np.log(found.upper) - np.logaddexp(np.log(found.big), rest + x)
+    return _log(np.abs(c.r0)) + log_decay(found, x)
 
 
 def log_growth(c: Constants, found: Factors, x: Array) -> Array:
@@ -181,7 +186,8 @@ def evaluate_late(c: Constants, state: State) -> None:
     lower = found.rest + found.big * np.exp(-x)
     toward = np.where(toward > 0, toward / np.maximum(lower, SMALLEST), 0.0)
     away = away / found.upper
-    state.r[where] = np.copysign(np.exp(log_gap(own, found, x)), own.r0)
+    root = own.r0_root * np.exp(0.5 * log_decay(found, x))
+    state.r[where] = own.r0_mantissa * root * root
     state.change[where] = own.r0 * (D * (toward + away))
     ahead, behind = toward * found.upper, away * lower
     state.up[where] = np.where(positive, ahead, behind)
