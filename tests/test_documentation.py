@@ -12,7 +12,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "README.md": (),
     "docs/theories/giant_step.md": (),
     "docs/theories/polynomial_spikes.md": ("polynomial-spikes",),
-    "docs/theories/linear_network_scaling_part.md": ("linear-network-scaling",),
+    "docs/theories/linear_network.md": ("linear-network",),
 }
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ...errors import ParameterError
 from ...parameters import parameter
 from ...problem import Problem
 from . import answers
 from .grid import OVERLAPS
+from .invariants import ROUNDED
 from .prediction import LinearNetworkPrediction
 from .solution import solve
 
@@ -67,6 +69,57 @@ class LinearNetwork(Problem):
             All others.
         """
         return cls(uu=uu, ww=ww, uw=uw, **parameters)
+
+    @classmethod
+    def from_moments(cls, *, m2: Any, mxy: Any, myy: Any, **parameters: Any) -> Self:
+        """The network trained on data of these moments, of a population or averages over samples.
+
+        Parameters
+        ----------
+        m2, mxy, myy : float, array_like or xarray.DataArray
+            E x^2, E xy and E y^2.
+        **parameters
+            All but target_coefficient = mxy/m2 and irreducible_loss = myy - mxy^2/m2.
+
+        Raises
+        ------
+        ParameterError
+            If myy < mxy^2/m2 (by more than rounding): no data have such moments.
+        """
+        m2 = cls.parameters["m2"].canonical("m2", m2)
+        mxy = cls.parameters["target_coefficient"].canonical("mxy", mxy)
+        myy = cls.parameters["irreducible_loss"].canonical("myy", myy)
+        explained = mxy / m2 * mxy
+        if np.any(np.asarray(myy) - np.asarray(explained) < -ROUNDED * np.asarray(explained)):
+            raise ParameterError("myy", "must be >= mxy^2/m2: no data have such moments")
+        irreducible = np.maximum(myy - explained, 0.0)
+        return cls(m2=m2, target_coefficient=mxy / m2, irreducible_loss=irreducible, **parameters)
+
+    @classmethod
+    def from_samples(cls, x: ArrayLike, y: ArrayLike, **parameters: Any) -> Self:
+        """The network trained on these samples.
+
+        Parameters
+        ----------
+        x, y : array_like, shape (n,)
+            Inputs, or their components along the line on which they lie, and labels.
+        **parameters
+            All but m2, target_coefficient and irreducible_loss, which the samples determine.
+
+        Raises
+        ------
+        ParameterError
+            If they are not equally many numbers, or all inputs are zero.
+        """
+        inputs, labels = (cls.parameters["u"].canonical(name, given) for name, given in (("x", x), ("y", y)))
+        if len(inputs) != len(labels):
+            raise ParameterError("y", f"must have as many entries as x ({len(inputs)}), got {len(labels)}")
+        m2 = float(np.mean(inputs**2))
+        if m2 == 0:
+            raise ParameterError("x", "must not be zero everywhere")
+        slope = float(np.mean(inputs * labels)) / m2
+        rest = float(np.mean((labels - slope * inputs) ** 2))
+        return cls(m2=m2, target_coefficient=slope, irreducible_loss=rest, **parameters)
 
     def _validate(self) -> None:
         self._need_one_initialisation()

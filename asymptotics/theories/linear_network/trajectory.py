@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -69,72 +68,84 @@ class State:
             setattr(self, name, row[:size].reshape(shape))
         self.mask = self._mask[:size].reshape(shape)
 
-    def __iter__(self) -> Iterator[Array]:
-        return (getattr(self, name) for name in self.names)
-
 
 def evaluate(c: Constants, t: Array, state: State) -> None:
     """Equation (9), and (10) where it is needed; constants and times broadcast to the shape of the buffers."""
-    x, e, D, N, M, up, down, double, F, r, change, residual, work = state
-    with np.errstate(over="ignore"):
-        np.multiply(t, -c.rate, out=x)  # -inf is meant
-    np.multiply(x, 0.5, out=e)
-    np.exp(e, out=e)  # e^{-Lam t/2}: its square may underflow, the gap need not
-    np.expm1(x, out=D)
-    np.multiply(D, -c.inverse_Th, out=D)
-    slow = c.inverse_Th == 0
-    if np.any(slow) or np.min(c.rate) < EARLY / np.min(t[t > 0], initial=LARGEST):
-        early_integral(c, t, state)
-    np.multiply(e, e, out=work)
-    for bX, a, b, factor in ((c.bQ, c.ap, c.am, N), (c.bP, c.am, c.ap, M)):
-        np.multiply(work, b, out=factor)
-        np.add(factor, a, out=factor)
-        np.multiply(bX, D, out=change)
-        np.add(factor, change, out=factor)
-    late = np.any(c.fragile) and np.min(x) < -LATE
+    _clock(c, t, state)
+    np.multiply(state.e, state.e, out=state.work)
+    _factor(c.bQ, c.ap, c.am, state, state.N)
+    _factor(c.bP, c.am, c.ap, state, state.M)
+    late = np.any(c.fragile) and np.min(state.x) < -LATE
     if late:
-        np.maximum(N, TINY, out=N)
-        np.maximum(M, TINY, out=M)
-    np.divide(1.0, M, out=up)
-    np.divide(1.0, N, out=down)
-    np.multiply(up, down, out=r)  # r = r0 4 e^{-x}/(N M)
-    np.multiply(e, c.r0_root, out=e)
-    np.multiply(r, e, out=r)
-    np.multiply(r, e, out=r)
-    np.multiply(r, 4 * c.r0_mantissa, out=r)
-    np.multiply(up, c.bP, out=up)  # bP/M, bQ/N
-    np.multiply(down, c.bQ, out=down)
-    np.add(up, down, out=change)  # F - F0 = r0 D (bP/M + bQ/N)
-    np.multiply(change, D, out=change)
-    np.multiply(change, c.r0, out=change)
-    np.multiply(up, N, out=up)  # bP z, bQ/z
-    np.multiply(down, M, out=down)
+        np.maximum(state.N, TINY, out=state.N)
+        np.maximum(state.M, TINY, out=state.M)
+    _gap_and_parts(c, state)
     if late:
         evaluate_late(c, state)
-    np.add(up, down, out=double)
-    np.add(change, c.F0, out=F)
-    np.subtract(c.A, r, out=work)
-    np.subtract(F, work, out=residual)
-    np.abs(residual, out=residual)
-    np.multiply(residual, c.inverse_scale, out=residual)
-    np.abs(r, out=e)
-    np.less_equal(e, 0.5 * np.abs(c.r0), out=state.mask)
-    np.copyto(F, work, where=state.mask)
+    np.add(state.up, state.down, out=state.double)
+    _coefficient(c, state)
+
+
+def _clock(c: Constants, t: Array, state: State) -> None:
+    """x, D and e = e^{-Lam t/2}, whose square may underflow although the gap does not."""
+    with np.errstate(over="ignore"):  # -inf is meant
+        np.multiply(t, -c.rate, out=state.x)
+    np.multiply(state.x, 0.5, out=state.e)
+    np.exp(state.e, out=state.e)
+    np.expm1(state.x, out=state.D)
+    np.multiply(state.D, -c.inverse_Th, out=state.D)
+    if np.any(c.inverse_Th == 0) or np.min(c.rate) < EARLY / np.min(t[t > 0], initial=LARGEST):
+        with np.errstate(over="ignore"):
+            linear = np.minimum(t * c.k, LARGEST)
+        np.copyto(state.D, linear, where=(state.x > -EARLY) | (c.inverse_Th == 0))
+
+
+def _factor(bX: Array, a: Array, b: Array, state: State, out: Array) -> None:
+    """a + b e^{-x} + bX D, e^{-x} being given in `work`."""
+    np.multiply(state.work, b, out=out)
+    np.add(out, a, out=out)
+    np.multiply(bX, state.D, out=state.change)
+    np.add(out, state.change, out=out)
+
+
+def _gap_and_parts(c: Constants, state: State) -> None:
+    """r = r0 4 e^{-x}/(N M), F - F0 = r0 D (bP/M + bQ/N), bP z and bQ/z."""
+    up, down, r, change = state.up, state.down, state.r, state.change
+    np.divide(1.0, state.M, out=up)
+    np.divide(1.0, state.N, out=down)
+    np.multiply(state.e, c.r0_root, out=state.e)
+    np.multiply(up, down, out=r)
+    np.multiply(r, state.e, out=r)
+    np.multiply(r, state.e, out=r)
+    np.multiply(r, 4 * c.r0_mantissa, out=r)
+    np.multiply(up, c.bP, out=up)
+    np.multiply(down, c.bQ, out=down)
+    np.add(up, down, out=change)
+    np.multiply(change, state.D, out=change)
+    np.multiply(change, c.r0, out=change)
+    np.multiply(up, state.N, out=up)
+    np.multiply(down, state.M, out=down)
+
+
+def _coefficient(c: Constants, state: State) -> None:
+    """F by the expression that keeps its digits: F0 + (F - F0), A - r, or (bP z - bQ/z)/(2 kap); and the residual."""
+    F, other = state.F, state.work
+    np.add(state.change, c.F0, out=F)
+    np.subtract(c.A, state.r, out=other)
+    np.subtract(F, other, out=state.residual)
+    np.abs(state.residual, out=state.residual)
+    np.multiply(state.residual, c.inverse_scale, out=state.residual)
+    np.abs(state.r, out=state.e)
+    np.less_equal(state.e, 0.5 * np.abs(c.r0), out=state.mask)
+    np.copyto(F, other, where=state.mask)
     if np.any(c.passage):
-        np.subtract(up, down, out=work)
-        np.multiply(work, c.half_inverse_kap, out=work)
-        np.less(double, 2 * c.passage, out=state.mask)
-        np.copyto(F, work, where=state.mask)
-    state.vanishing = vanishing(c, state) if np.min(double) < FAINT else None
+        np.subtract(state.up, state.down, out=other)
+        np.multiply(other, c.half_inverse_kap, out=other)
+        np.less(state.double, 2 * c.passage, out=state.mask)
+        np.copyto(F, other, where=state.mask)
+    state.vanishing = vanishing(c, state) if np.min(state.double) < FAINT else None
     if state.vanishing is not None:
         F[state.vanishing.where] = state.vanishing.of(c.F0)
-
-
-def early_integral(c: Constants, t: Array, state: State) -> None:
-    """D = k t where Lam t is tiny, and where Th_inf is."""
-    with np.errstate(over="ignore"):
-        linear = np.minimum(t * c.k, LARGEST)
-    np.copyto(state.D, linear, where=(state.x > -EARLY) | (c.inverse_Th == 0))
 
 
 # ---- late times

@@ -88,6 +88,33 @@ def test_overlaps_instead_of_weights():
     assert grid.solve().coefficient.shape == (2, 3)
 
 
+def test_moments_and_samples():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=50)
+    y = 1.5 * x + 0.3 * rng.normal(size=50)
+    weights = dict(u=[0.5, 1.0], w=[0.1, -0.3], t=[0.0, 1.0, 50.0])
+    problem = LinearNetwork.from_samples(x, y, **weights)
+    start = 0.1 * 0.5 - 0.3
+    found = problem.solve()
+    assert found.loss[0] == pytest.approx(0.5 * np.mean((start * x - y) ** 2), rel=1e-13)
+    slope = np.sum(x * y) / np.sum(x * x)
+    assert found.coefficient[2] == pytest.approx(slope, rel=1e-13)
+    assert found.loss[2] == pytest.approx(0.5 * np.mean((slope * x - y) ** 2), rel=1e-13)
+    again = LinearNetwork.from_moments(m2=np.mean(x * x), mxy=np.mean(x * y), myy=np.mean(y * y), **weights).solve()
+    assert again.loss == pytest.approx(found.loss, rel=1e-12)
+    weights["t"] = 1.0
+    linear = LinearNetwork.from_moments(m2=3.0, mxy=asy.grid(mxy=[0.1, 0.7])["mxy"], myy=0.49 / 3, **weights)
+    assert linear.solve().to_dataset().loss.dims == ("mxy",) and abs(linear.irreducible_loss.values[1]) < 1e-16
+    for bad, name in ((dict(m2=1.0, mxy=2.0, myy=3.9), "myy"), (dict(m2=0.0, mxy=0.0, myy=1.0), "m2")):
+        with pytest.raises(ParameterError) as caught:
+            LinearNetwork.from_moments(**bad, **weights)
+        assert caught.value.name == name
+    for bad, name in ((([1.0], [1.0, 2.0]), "y"), (([0.0], [1.0]), "x")):
+        with pytest.raises(ParameterError) as caught:
+            LinearNetwork.from_samples(*bad, **weights)
+        assert caught.value.name == name
+
+
 def test_impossible_overlaps():
     """In their own cells; rounding is forgiven."""
     problem = LinearNetwork.from_overlaps(
