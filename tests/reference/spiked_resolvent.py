@@ -1,4 +1,4 @@
-"""Random features and their spikes in mpmath, written from the specification alone and as directly as possible.
+"""Random features and their spikes in mpmath, written from the formulas alone and as directly as possible.
 
 Derivatives are finite differences, kernels are inverted, projections are normal equations: everything that loses
 digits, with digits to lose.

@@ -187,7 +187,7 @@ def test_many_spikes_of_a_strong_residual():
 @FIXED
 @given(r=st.floats(0.0, 5.0), rho=st.floats(0.05, 0.99), c2=st.floats(-1.0, 1.0), lam=st.floats(-4, 2))
 def test_two_spikes_in_closed_form(r, rho, c2, lam):
-    """c_0 = c*_0 = 0: (21), (22) of the specification; the published constant 3 is 2 + (1 + r)^2 at r = 0."""
+    """c_0 = c*_0 = 0: one and two spikes; the published constant 3 is 2 + (1 + r)^2 at r = 0."""
     cell = dict(lam=10**lam)
     bulk = resolvent(random_features(nonlinearity(RELU), readouts_of(**cell)), np.array([10**lam]))
     m_w, chi_w = bulk.train_weight[0], bulk.test_weight[0]
