@@ -281,7 +281,7 @@ def test_full(activation, eta, lam, errors, fractions):
         assert value / c == pytest.approx(fraction, abs=6e-10)
 
 
-# A table made with a coarser rule has .135040064509, .045929226030 and .049040253842, .012458917811 in the second and fourth row;
+# A table by a coarser rule has .135040064509, .045929226030 and .049040253842, .012458917811 in rows two and four;
 # the equations for readout groups confirm the numbers here.
 DISCRETE = [
     ("relu", "tanh", (1.0, -1.0), 1.2, (1.0, 1.0), 0.7, 2.0, 1.0, 0.05, (0.251009237737, 0.095387362704), 0.250826805),
