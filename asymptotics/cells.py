@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import ParameterError
 from .parameters import is_labelled
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,6 +55,15 @@ class Cells:
         chosen = [self.arrays[name] for name in names]
         shape = np.broadcast_shapes((1,) * len(self.dims), *(array.shape for array in chosen))
         return shape, [np.broadcast_to(array, shape) for array in chosen]
+
+    def label(self, values: np.ndarray) -> xr.DataArray:
+        """Values with the axes of the cells, of length 1 where they are all the same, as an array with named axes."""
+        import xarray as xr
+
+        kept = [axis for axis, length in enumerate(values.shape) if length == self.shape[axis]]
+        dims = [self.dims[axis] for axis in kept]
+        return xr.DataArray(values.reshape([values.shape[axis] for axis in kept]), dims=dims,
+                            coords={dim: self.labels[dim] for dim in dims if dim in self.labels})
 
 
 def span(values: Mapping[str, Any]) -> Cells:

@@ -87,18 +87,18 @@ def to_dataset(prediction: Prediction) -> xr.Dataset:
     """See `Prediction.to_dataset`."""
     import xarray as xr
 
-    from . import __version__
-
     problem = prediction.problem
-    attributes = {
-        "theory": problem.slug,
-        "version": __version__,
-        "parameters": json.dumps(plain_parameters(problem)),
-    }
     arrays = variables(prediction)
     used = {dim for along, *_ in arrays.values() for dim in along}
     coords = {name: coord for name, coord in coordinates(problem).items() if used.issuperset(coord[0])}
-    return xr.Dataset(arrays, coords=coords, attrs=attributes)
+    return xr.Dataset(arrays, coords=coords, attrs=attributes_of(problem))
+
+
+def attributes_of(problem: Problem) -> dict[str, str]:
+    """What a dataset says about itself: theory, version and all parameters."""
+    from . import __version__
+
+    return {"theory": problem.slug, "version": __version__, "parameters": json.dumps(plain_parameters(problem))}
 
 
 def variables(prediction: Prediction) -> dict[str, tuple]:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import AccuracyWarning
-from .parameters import is_labelled
 from .problem import Problem
 from .solvers import Minima, minimise_scalar
 
@@ -88,7 +87,7 @@ def unlabelled(problem: P) -> P:
 
 def like_cells(problem: Problem, values: NDArray[Any], *leading: str) -> Any:
     """An array over leading axes and all cells of a problem, labelled if the problem is."""
-    if not any(is_labelled(getattr(problem, name)) for name in problem.parameters):
+    if not problem.cells.labelled:
         return values
     import xarray as xr
 

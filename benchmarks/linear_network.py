@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
 
 import asymptotics as asy
+
+from .timing import solve_times
 
 NINE = ("coefficient", "gap", "excess_loss", "ntk", "cosine", "norm_u", "norm_w", "final_ntk", "decay_rate")
 
@@ -21,7 +22,7 @@ def main() -> None:
     print("|---|---|---|")
     for name, axes in grids().items():
         problem = asy.LinearNetwork(**{"target_coefficient": 1.0, **weights(), **axes})
-        speeds = [problem.cells.size / seconds(problem, names) / 1e6 for names in (NINE, None)]
+        speeds = [problem.cells.size / min(solve_times(problem, names, repeats=5)) / 1e6 for names in (NINE, None)]
         print(f"| {name} | {speeds[0]:.1f} | {speeds[1]:.1f} |", flush=True)
 
 
@@ -50,16 +51,6 @@ def grids() -> dict[str, dict[str, Any]]:
         "target out of reach (Q = 0), 1000 γ × 1000 times, 1e-12 … 1e12": {
             "w": weights()["u"], "target_coefficient": -1.0, "gamma": gamma, "t": np.geomspace(1e-12, 1e12, 1000)},
     }
-
-
-def seconds(problem: asy.LinearNetwork, observables: tuple[str, ...] | None, repeats: int = 5) -> float:
-    """Shortest wall time of a solve."""
-    spent = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        problem.solve(observables)
-        spent.append(time.perf_counter() - start)
-    return min(spent)
 
 
 if __name__ == "__main__":

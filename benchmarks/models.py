@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import statistics
-import time
 
 import numpy as np
 
 import asymptotics as asy
+
+from .timing import solve_times
 
 ALPHAS = np.array([0.2, 0.9, 1.6, 2.3, 3.0])
 GRID = {"alpha": np.geomspace(0.1, 10, 200)[:, None], "lam": np.geomspace(1e-4, 10, 50)[None, :]}
@@ -36,13 +37,7 @@ def main() -> None:
 def seconds(problem: asy.GiantStep, repeats: int = 15) -> float:
     """Median wall time of a solve, tables included."""
     names = [name for name in problem.prediction.observables if name != "isotropic_gap"]
-    problem.solve(names)
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        problem.solve(names)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return statistics.median(solve_times(problem, names, 1 + repeats)[1:])
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-import time
-import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 import asymptotics as asy
+
+from .timing import solve_times
 
 NETWORK = {"target_coefficients": (0.2, 0.8, 0.5, 0.25), "noise_var": 0.1, "d": 500, "p": 400, "n0": 750}
 ERRORS = ("test_error", "train_error", "ridge_objective", "overlaps")
@@ -39,16 +40,9 @@ def main() -> None:
             print(f"| {activation} | {level} | {' | '.join([*row, '', ''][:3])} |", flush=True)
 
 
-def seconds(problem: asy.PolynomialSpikes, observables: tuple[str, ...] | list[str], repeats: int = 3) -> float:
+def seconds(problem: asy.PolynomialSpikes, observables: Sequence[str]) -> float:
     """Shortest wall time of a solve, tables included."""
-    times = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", asy.AccuracyWarning)
-        for _ in range(repeats):
-            start = time.perf_counter()
-            problem.solve(observables)
-            times.append(time.perf_counter() - start)
-    return min(times)
+    return min(solve_times(problem, observables, repeats=3))
 
 
 if __name__ == "__main__":

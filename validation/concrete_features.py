@@ -10,9 +10,9 @@ import numpy as np
 from asymptotics import GiantStep, SpikedRandomFeatures
 
 from . import networks
-from .giant_step import TRAINED, first_layer
+from .giant_step import TRAINED, trained
 from .protocols import Protocol, Setting
-from .readout import ERRORS, ORDER_PARAMETERS, fit, order_parameters, plan, shaped
+from .readout import ERRORS, ORDER_PARAMETERS, order_parameters, shaped
 
 OBSERVABLES = ERRORS + ORDER_PARAMETERS
 
@@ -41,18 +41,13 @@ def simulate(problem: GiantStep, sizes: Mapping[str, int], seed: int | np.random
     ParameterError
         If another parameter than `lam` varies, or a size is not allowed.
     """
-    network = plan(problem, sizes)
-    weights_rng, step_rng, data_rng, test_rng = networks.generators(seed, 4)
-    layer = first_layer(problem, network, weights_rng, step_rng)
-    noise_var = network.cell["noise_var"]
+    network, layer, readouts, errors = trained(problem, sizes, seed)
     concrete = SpikedRandomFeatures.from_weights(
         layer.weights, layer.direction, activation=problem.activation, target=problem.target, n=network.n,
-        lam=network.lam, noise_var=noise_var,
+        lam=network.lam, noise_var=network.cell["noise_var"],
     )
     predicted, limit = concrete.solve(OBSERVABLES).values, problem.solve(OBSERVABLES).values
 
-    X, y = networks.single_index_data(network.n, layer.direction, problem.target, noise_var, data_rng)
-    readouts, errors = fit(problem, network, layer.weights, layer.direction, X, y, test_rng)
     spike, rest = _directions(layer.weights, layer.direction)
     bulk = layer.weights - np.mean(layer.weights @ spike) * spike
     measured = shaped(problem, errors | order_parameters(readouts, bulk, spike, rest))

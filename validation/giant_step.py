@@ -92,13 +92,8 @@ def simulate(problem: GiantStep, sizes: Mapping[str, int], seed: int | np.random
     ParameterError
         If another parameter than `lam` varies, or a size is not allowed.
     """
-    network = plan(problem, sizes)
-    weights_rng, step_rng, data_rng, test_rng = networks.generators(seed, 4)
-    layer = first_layer(problem, network, weights_rng, step_rng)
+    network, layer, readouts, errors = trained(problem, sizes, seed)
     parts = blocks(problem, network.p)
-
-    X, y = networks.single_index_data(network.n, layer.direction, problem.target, network.cell["noise_var"], data_rng)
-    readouts, errors = fit(problem, network, layer.weights, layer.direction, X, y, test_rng)
     variances = np.array([np.mean(np.sum(layer.bulk[part] ** 2, axis=1)) for part in parts])
     measured = {
         "spike_strength": layer.strength,
@@ -127,6 +122,17 @@ class FirstLayer(NamedTuple):
     rest: Array
     strength: float
     alignment: float
+
+
+def trained(
+    problem: GiantStep, sizes: Mapping[str, int], seed: int | np.random.SeedSequence
+) -> tuple[Plan, FirstLayer, Array, dict[str, Array]]:
+    """A network: its sizes, its first layer after the step, its readouts (ridges, p) and their errors."""
+    network = plan(problem, sizes)
+    weights_rng, step_rng, data_rng, test_rng = networks.generators(seed, 4)
+    layer = first_layer(problem, network, weights_rng, step_rng)
+    X, y = networks.single_index_data(network.n, layer.direction, problem.target, network.cell["noise_var"], data_rng)
+    return network, layer, *fit(problem, network, layer.weights, layer.direction, X, y, test_rng)
 
 
 def first_layer(

@@ -11,7 +11,7 @@ import numpy as np
 from asymptotics import LinearNetwork, ParameterError
 
 from .networks import Array
-from .readout import shaped
+from .readout import one_network, shaped
 
 STEP = 0.01  # largest step of gradient descent, in units of the inverse rate of the gap
 LARGEST_NUMBER_OF_STEPS = 1_000_000
@@ -166,12 +166,9 @@ def of_problem(problem: LinearNetwork) -> Training:
     ParameterError
         If another parameter than `t` varies.
     """
-    arrays = problem.cells.arrays
-    for name, values in arrays.items():
-        if name != "t" and values.size > 1:
-            raise ParameterError(name, "must be one value: a simulation is of one network, choose it with isel")
+    cell, _ = one_network(problem, varying="t")
     names = ("gamma", "eta_u", "eta_w", "m2", "target_coefficient", "loss_factor", "irreducible_loss")
-    return Training(*(float(arrays[name].item()) for name in names))
+    return Training(*(cell[name] for name in names))
 
 
 def weights_of(problem: LinearNetwork, rng: np.random.Generator) -> tuple[Array, Array]:

@@ -10,15 +10,9 @@ import numpy as np
 
 from asymptotics import PolynomialSpikes
 from asymptotics.theories.polynomial_spikes.full_solution import solve_full
-from asymptotics.theories.polynomial_spikes.solution import LARGE_RESIDUAL
+from asymptotics.theories.polynomial_spikes.solution import LARGE_RESIDUAL, steps_of
 from asymptotics.theories.polynomial_spikes.spectrum import OUTLIERS
-from asymptotics.theories.polynomial_spikes.step import (
-    Readouts,
-    Step,
-    direction_norm_squared,
-    step_of,
-    target_moments,
-)
+from asymptotics.theories.polynomial_spikes.step import Readouts, Step, target_moments
 
 from .networks import Array
 from .polynomial_pairs import ERRORS, FIRST_LAYER, STEP, resized, simulate, simulate_isotropic, solved
@@ -141,11 +135,7 @@ def _wrong(problem: PolynomialSpikes) -> dict[str, Mapping[str, Any]]:
 @np.errstate(under="ignore")
 def step_parameters(problem: PolynomialSpikes) -> dict[str, float]:
     """The fields of `asymptotics.theories.polynomial_spikes.step.Step`, of one network."""
-    cell, _ = one_network(problem)
-    target = target_moments(problem.link, problem.degrees)
-    d, p, n0, eta, noise_var = (np.array([cell[name]]) for name in ("d", "p", "n0", "eta", "noise_var"))
-    norm_squared = direction_norm_squared(target, d, n0, noise_var)
-    step = step_of(problem.activation, target, d, p, n0, eta, noise_var, norm_squared)
+    step, _ = steps_of(problem, target_moments(problem.link, problem.degrees))
     return {name: float(value.item()) for name, value in step._asdict().items()}
 
 

@@ -67,20 +67,20 @@ def plan(problem: GiantStep | SpikedRandomFeatures, sizes: Mapping[str, int]) ->
     return Plan(cell, lam, d, whole(cell["beta"] * d), whole(cell["alpha"] * d), given.get("test", TEST_POINTS))
 
 
-def one_network(problem: Problem) -> tuple[dict[str, float], Array]:
-    """The cell parameters without `lam`, and `lam`, one per cell, flat.
+def one_network(problem: Problem, varying: str = "lam") -> tuple[dict[str, float], Array]:
+    """The cell parameters without `varying`, and `varying`, one per cell, flat.
 
     Raises
     ------
     ParameterError
-        If another parameter than `lam` varies.
+        If another parameter than `varying` varies.
     """
     arrays = problem.cells.arrays
     for name, value in arrays.items():
-        if name != "lam" and value.size > 1:
+        if name != varying and value.size > 1:
             raise ParameterError(name, "must be one value: a simulation is of one network, choose it with isel")
-    cell = {name: float(value.item()) for name, value in arrays.items() if name != "lam"}
-    return cell, np.broadcast_to(arrays["lam"], problem.shape).reshape(-1)
+    cell = {name: float(value.item()) for name, value in arrays.items() if name != varying}
+    return cell, np.broadcast_to(arrays[varying], problem.shape).reshape(-1)
 
 
 def checked(sizes: Mapping[str, int]) -> dict[str, int]:

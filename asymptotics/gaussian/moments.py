@@ -72,7 +72,7 @@ def integrate_moments(function: Integrable, mean: Array, variance: Array) -> Mom
         return Moments(*(np.zeros(shape) for _ in range(4)))
     # wide distributions need fine steps in z: those of similar width share one
     octave = np.floor(2 * np.log2(s)).astype(np.intp) if function.trapezoid_step(1.0) else np.zeros(m.size, np.intp)
-    if octave[0] == octave[-1] and np.all(octave == octave[0]):
+    if np.all(octave == octave[0]):
         moments = _alike(function, m, s)
     else:
         moments = Moments(*np.empty((4, m.size)))

@@ -20,13 +20,11 @@ class ConvexResult(NamedTuple):
     Attributes
     ----------
     point : ndarray (C, K)
-    evaluations : ndarray of int (C,)
     converged : ndarray of bool (C,)
         Whether the last step was shorter than the tolerance.
     """
 
     point: Array
-    evaluations: Index
     converged: NDArray[np.bool_]
 
 
@@ -61,7 +59,7 @@ def minimise_convex(
     ConvexResult
     """
     count = len(start)
-    result, evaluations = start.copy(), np.zeros(count, dtype=np.intp)
+    result = start.copy()
     converged = np.zeros(count, dtype=bool)
     index = np.arange(count)
     point, step = start.copy(), np.zeros_like(start)
@@ -69,7 +67,6 @@ def minimise_convex(
     for _ in range(max_evaluations):
         trial = point + fraction[:, None] * step
         gradient, fresh = evaluate(trial, index)
-        evaluations[index] += 1
         finite: NDArray[np.bool_] = np.all(np.isfinite(gradient) & np.isfinite(fresh), axis=1)
         gradient, fresh = np.where(finite[:, None], gradient, 0.0), np.where(finite[:, None], fresh, 0.0)
         size = np.max(np.abs(step), axis=1) * fraction
@@ -90,4 +87,4 @@ def minimise_convex(
         if not running.all():
             index, point, step = index[running], point[running], step[running]
             slope, fraction = slope[running], fraction[running]
-    return ConvexResult(result, evaluations, converged)
+    return ConvexResult(result, converged)

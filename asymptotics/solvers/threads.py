@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import functools
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def one_blas_thread() -> AbstractContextManager[Any]:
-    """Within it BLAS uses one thread: for stacks of small matrices more only wait for each other."""
-    return _controller().limit(limits=1, user_api="blas")
+def one_blas_thread(function: F) -> F:
+    """A function within which BLAS uses one thread: for stacks of small matrices more only wait for each other."""
+
+    @functools.wraps(function)
+    def alone(*arguments: Any, **named: Any) -> Any:
+        with _controller().limit(limits=1, user_api="blas"):
+            return function(*arguments, **named)
+
+    return alone  # type: ignore[return-value]
 
 
 @functools.cache

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...cells import Cells, span
-from ...datasets import coordinates, plain_parameters
+from ...datasets import attributes_of, coordinates
 from ...errors import ParameterError
-from ...parameters import is_labelled
 from .curvature import hessian_eigenvalues, largest_stable_step
 from .exact import Array
 from .grid import FLOW, Grid, Part
@@ -61,7 +59,7 @@ def time_to(problem: LinearNetwork, levels: Mapping[str, Any]) -> Any:
     values = {own: getattr(problem, own) for own in problem.cells.arrays if own != "t"} | {name: level}
     cells = span(values)
     times = _sweep(problem, cells, name, lambda part: {"t": time_to_reach(part.constants, *_LEVELS[name](part))})
-    return _labelled(times.get("t", np.empty(cells.shape)), cells, any(map(is_labelled, values.values())))
+    return _labelled(times.get("t", np.empty(cells.shape)), cells)
 
 
 def _at_fraction(part: Part) -> tuple[Array, Array, Array]:
@@ -124,8 +122,7 @@ def stable_step(problem: LinearNetwork) -> Any:
     """See `LinearNetwork.largest_stable_step`."""
     base = problem.replace(t=0.0)
     found = _sweep(base, base.cells, "t", lambda part: {"step": largest_stable_step(part.constants)})
-    labelled = any(is_labelled(getattr(base, name)) for name in base.parameters)
-    return _labelled(found.get("step", np.empty(base.shape)), base.cells, labelled)
+    return _labelled(found.get("step", np.empty(base.shape)), base.cells)
 
 
 def hessian_spectrum(problem: LinearNetwork) -> xr.Dataset:
@@ -176,8 +173,8 @@ def _evaluate(part: Part, state: State) -> None:
 # ---- output
 
 
-def _labelled(values: Array, cells: Cells, labelled: bool) -> Any:
-    if not labelled:
+def _labelled(values: Array, cells: Cells) -> Any:
+    if not cells.labelled:
         return values[()]
     import xarray as xr
 
@@ -188,11 +185,8 @@ def _dataset(problem: LinearNetwork, axis: str, labels: Any, variables: Mapping[
     """A dataset over the cells and one axis more."""
     import xarray as xr
 
-    from ... import __version__
-
     if axis in problem.dims:
         raise ParameterError(axis, "is the name of an axis of the problem; rename it")
     arrays = {name: ((*problem.dims, axis), values, {"long_name": words, "symbol": symbol, "units": "1"})
               for name, (values, words, symbol) in variables.items()}
-    attributes = {"theory": problem.slug, "version": __version__, "parameters": json.dumps(plain_parameters(problem))}
-    return xr.Dataset(arrays, coords={**coordinates(problem), axis: list(labels)}, attrs=attributes)
+    return xr.Dataset(arrays, coords={**coordinates(problem), axis: list(labels)}, attrs=attributes_of(problem))

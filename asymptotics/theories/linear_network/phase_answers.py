@@ -39,12 +39,7 @@ def as_parameter(cells: Cells, name: str, values: Any) -> Any:
         return values if values.ndim else values.item()
     if name in cells.dims:
         raise ParameterError(name, "must not be an axis here: it is what is asked for")
-    import xarray as xr
-
-    kept = [axis for axis, (length, full) in enumerate(zip(values.shape, cells.shape, strict=True)) if length == full]
-    dims = [cells.dims[axis] for axis in kept]
-    return xr.DataArray(values.reshape([values.shape[axis] for axis in kept]), dims=dims,
-                        coords={dim: cells.labels[dim] for dim in dims if dim in cells.labels})
+    return cells.label(values)
 
 
 def check_lead(lead: str) -> None:

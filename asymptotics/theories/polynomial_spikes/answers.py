@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,12 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ...datasets import coordinates, plain_parameters
+from ...datasets import attributes_of, coordinates
 from ...errors import AccuracyWarning, ParameterError
 from ...search import best_errors, errors_of, in_blocks, like_cells, unlabelled, warn_at_ends
 from ...solvers import minimise_shared
 from .limit import is_critical, spike_count
-from .solution import STEP_PARAMETERS
+from .solution import DEGREE, steps_of
+from .step import target_moments
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -97,15 +97,8 @@ def _optimises(problem: PolynomialSpikes, ridge: str) -> bool:
 
 def _unit_step(cells: PolynomialSpikes) -> Array:
     """The learning rate that changes the preactivations by about their own size; 1 along axes where it is the same."""
-    known = tuple(name for name in STEP_PARAMETERS if name in cells.cells.arrays)
-    shape, arrays = cells.cells.compact(known)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AccuracyWarning)
-        step = cells.replace(
-            level="finite_rank", n=1, lam=1.0, **dict(zip(known, arrays, strict=True))
-        ).solve(["tau", "tau_r", "row_rescaling"])
-    size = np.sqrt(step.tau**2 + step.tau_r**2 + step.row_rescaling**2)
-    return np.reshape(1 / size, shape)
+    steps, position = steps_of(cells, target_moments(cells.link, DEGREE))
+    return (1 / np.sqrt(steps.tau**2 + steps.tau_r**2 + steps.rescaling**2))[position]
 
 
 def _smallest_integer(error: Any, low: NDArray[np.int64], high: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -165,9 +158,7 @@ def edge_crossings(problem: PolynomialSpikes) -> xr.Dataset:
     eta = np.where(found, np.exp(middle), np.nan)
     always = outside[0]
     eta = np.where(always, 0.0, eta)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AccuracyWarning)
-        tau = np.asarray(cells.solve(["tau"]).tau)[..., None] * eta
+    tau = np.asarray(cells.solve(["tau"]).tau)[..., None] * eta
     return _dataset(base, {
         "eta": (eta, ("outlier",), "learning rate at which the spike leaves the bulk; 0 if it is outside before the "
                 "step, NaN if it does not leave it", r"\eta_j"),
@@ -190,11 +181,8 @@ def phase_table(problem: PolynomialSpikes, exponents: ArrayLike) -> xr.Dataset:
     if np.unique(a).size < a.size:
         raise ParameterError("exponents", "must differ from each other")
     axis = xr.DataArray(a, dims=("step_exponent",), coords={"step_exponent": a})
-    named = base.replace(**{
-        name: _named(base, array) for name, array in base.cells.arrays.items() if array.size > 1
-    }) if base.dims else base
-    n = _named(base, base.cells.arrays["n"]) if base.cells.arrays["n"].size > 1 else float(base.n)
-    finite = named.replace(eta=n**axis)
+    named = base.replace(**{name: base.cells.label(array) for name, array in base.cells.arrays.items()})
+    finite = named.replace(eta=base.cells.label(base.cells.arrays["n"]).astype(np.float64)**axis)
     regular = axis[~is_critical(a)]  # at a threshold the limit is not defined
     limit = named.replace(eta=None, level="limit", step_exponent=regular)
     names = ["learned_fraction", "test_error"]
@@ -223,26 +211,11 @@ def phase_table(problem: PolynomialSpikes, exponents: ArrayLike) -> xr.Dataset:
     return table
 
 
-def _named(problem: PolynomialSpikes, array: NDArray[Any]) -> xr.DataArray:
-    """A cell parameter as a labelled array over the axes along which it varies."""
-    import xarray as xr
-
-    kept = [axis for axis, length in enumerate(array.shape) if length > 1]
-    dims = [problem.dims[axis] for axis in kept]
-    labels = {dim: problem.cells.labels[dim] for dim in dims if dim in problem.cells.labels}
-    return xr.DataArray(array.reshape([array.shape[axis] for axis in kept]), dims=dims, coords=labels)
-
-
 def _dataset(problem: PolynomialSpikes, variables: dict[str, tuple[Array, tuple[str, ...], str, str]]) -> xr.Dataset:
     import xarray as xr
 
-    from ... import __version__
-
-    dataset = xr.Dataset(
+    return xr.Dataset(
         {name: ((*problem.dims, *dims), values, {"long_name": words, "symbol": symbol, "units": "1"})
          for name, (values, dims, words, symbol) in variables.items()},
-        coords=coordinates(problem),
+        coords=coordinates(problem), attrs=attributes_of(problem),
     )
-    dataset.attrs = {"theory": problem.slug, "version": __version__,
-                     "parameters": json.dumps(plain_parameters(problem))}
-    return dataset

@@ -39,21 +39,17 @@ class Resolvent(NamedTuple):
     converged: NDArray[np.bool_]
 
 
-def potential(
-    tables: Tables, readouts: Readouts, point: Array, noise: Array | None = None, slope: Array | None = None
-) -> tuple[Array, Array]:
+def potential(tables: Tables, readouts: Readouts, point: Array) -> tuple[Array, Array]:
     """Gradient (C, I + J) and Hessian of the convex potential at (log Gz, log e), per root of the weights; eq. (30)."""
     step = readouts.step
-    noise = tables.noise[step] if noise is None else noise
-    slope = tables.slope[step] if slope is None else slope
     neurons = tables.z_weight.shape[1]
     beta, load = readouts.p / readouts.d, readouts.n / readouts.p
     root_w, root_k = np.sqrt(tables.z_weight[step]), np.sqrt(tables.kappa_weight[step])
     neuron, sample = np.exp(point[:, :neurons]), np.exp(point[:, neurons:])
     left, right = root_w * np.sqrt(neuron), root_k * np.sqrt(sample)
 
-    own = (left**2)[:, :, None] * noise * (right**2)[:, None, :]
-    T = np.sqrt(beta)[:, None, None, None] * left[:, None, :, None] * slope * right[:, None, None, :]
+    own = (left**2)[:, :, None] * tables.noise[step] * (right**2)[:, None, :]
+    T = np.sqrt(beta)[:, None, None, None] * left[:, None, :, None] * tables.slope[step] * right[:, None, None, :]
     transposed = np.swapaxes(T, -1, -2)
     inner = T @ transposed
     diagonal = np.arange(neurons)
@@ -86,15 +82,14 @@ def solve_potential(tables: Tables, readouts: Readouts, start: Array) -> Resolve
     """The unique minimisers, from starting points (C, I + J)."""
     neurons = tables.z_weight.shape[1]
     root = np.sqrt(np.concatenate([tables.z_weight, tables.kappa_weight], axis=1))[readouts.step]
-    noise, slope = tables.noise[readouts.step], tables.slope[readouts.step]
 
     def evaluate(point: Array, index: Index) -> tuple[Array, Array]:
-        gradient, hessian = potential(tables, readouts.at(index), point, noise[index], slope[index])
+        gradient, hessian = potential(tables, readouts.at(index), point)
         step = -np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         return gradient * root[index], step / root[index]
 
     found = minimise_convex(evaluate, start)
-    gradient, hessian = potential(tables, readouts, found.point, noise, slope)
+    gradient, hessian = potential(tables, readouts, found.point)
     excess = np.abs(gradient) / root
     load = readouts.n / readouts.p
     residual = np.maximum(np.max(excess[:, :neurons], axis=1), np.max(excess[:, neurons:], axis=1) / load)

@@ -26,6 +26,7 @@ RESIDUAL_LIMIT = 1e-9
 CENTRES = (readout_centres, kappa_centres)
 
 
+@one_blas_thread
 def solve_full(
     activation: Nonlinearity, target: Nonlinearity, steps: Step, readouts: Readouts, degrees: int, refinement: int,
     intercept: bool,
@@ -44,14 +45,6 @@ def solve_full(
     intercept : bool
         Whether the readout has an intercept without penalty.
     """
-    with one_blas_thread():
-        return _solve_full(activation, target, steps, readouts, degrees, refinement, intercept)
-
-
-def _solve_full(
-    activation: Nonlinearity, target: Nonlinearity, steps: Step, readouts: Readouts, degrees: int, refinement: int,
-    intercept: bool,
-) -> dict[str, Array]:
     cells = readouts.lam.size
     outputs: dict[str, Array] = {}
     residual, converged = np.full(cells, np.nan), np.zeros(cells, dtype=bool)

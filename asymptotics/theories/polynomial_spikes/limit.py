@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ...gaussian import Nonlinearity
 from ...solvers import triangular_rows
 from .spikes import Spikes, solve_readouts
-from .step import Readouts, TargetMoments, limiting_norm_squared
+from .step import ROUNDING, Readouts, TargetMoments, clean_coefficients, limiting_norm_squared
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -30,7 +30,6 @@ Index = NDArray[np.intp]
 # and in double precision further ones would be noise.
 MOST_SPIKES = 16
 CRITICAL_WIDTH = 1e-12
-ROUNDING = 1e-14  # of Hermite coefficients, relative to the norm of the activation
 RANK_TOLERANCE = 1e-10
 
 
@@ -57,7 +56,7 @@ def limiting_step(
     alignment: Array | None = None,
 ) -> LimitingStep:
     """The steps at n0/d samples; eqs. (3), (4), (6).  |b|^2 and rho may be given instead of their limits."""
-    _, c1, c2 = activation.hermite_coefficients(2)
+    _, c1, c2 = clean_coefficients(activation, 2)
     c0_star, c1_star = target.coefficients[:2]
     squared = limiting_norm_squared(target, alpha0, noise_var) if norm_squared is None else norm_squared
     norm = np.sqrt(squared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -36,76 +37,81 @@ def solve(problem: PolynomialSpikes, observables: Sequence[str], refinement: int
     """Observables of all cells, "converged" and "residual"."""
     target = target_moments(problem.link, DEGREE)
     asked = {"overlaps" if name == "learned_fraction" else name for name in observables}
-    errors = tuple(name for name in ERRORS if name in asked)
-    answer = (_limit if problem.level == "limit" else _at_a_step)(problem, target, errors, refinement)
-    if asked.intersection(SPECTRUM):
-        spectrum = _spectrum(problem, target, asked, refinement)
-        if "converged" in spectrum:
-            spectrum["converged"] = np.logical_and(spectrum["converged"], answer["converged"])
-        answer |= spectrum
-    if asked.intersection(FIRST_LAYER):
-        answer |= _first_layer(problem, target)
+    answer = (_limit if problem.level == "limit" else _at_a_step)(problem, target, asked, refinement)
     if "overlaps" in answer:
         answer["learned_fraction"] = _fractions(answer["overlaps"], target)
     wanted = {*observables, "converged", "residual"}
     return {name: values.reshape(problem.shape + values.shape[1:]) for name, values in answer.items() if name in wanted}
 
 
-def _limit(
-    problem: PolynomialSpikes, target: TargetMoments, errors: Sequence[str], refinement: int
-) -> dict[str, Array]:
+def steps_of(problem: PolynomialSpikes, target: TargetMoments) -> tuple[Step, Index]:
+    """The different steps (T,) of a problem that is not at the limit, and their positions.
+
+    The positions are over the axes of the cells, of length 1 where the step is the same.
+    """
+    values, position = _distinct(problem, STEP_PARAMETERS)
+    d, n0, noise_var = values["d"], values["n0"], values["noise_var"]
+    norm_squared = values.get("direction_norm_squared")
+    if norm_squared is None:
+        norm_squared = direction_norm_squared(target, d, n0, noise_var)
+    steps = step_of(problem.activation, target, d, values["p"], n0, values["eta"], noise_var, norm_squared,
+                    values.get("direction_alignment"))
+    return steps, position
+
+
+def _limit(problem: PolynomialSpikes, target: TargetMoments, asked: set[str], refinement: int) -> dict[str, Any]:
     """Level "limit", which has no quadrature to refine."""
-    values, index = _distinct(problem, ("d", "n0", "noise_var", *STEP_PARAMETERS[-2:]))
+    values, position = _distinct(problem, ("d", "n0", "noise_var", *STEP_PARAMETERS[-2:]))
     steps = limiting_step(
         problem.activation, target, values["n0"] / values["d"], values["noise_var"],
         values.get("direction_norm_squared"), values.get("direction_alignment"),
     )
-    answer = _nothing_to_solve(index.size)
+    readouts = _readouts(problem, position)
+    errors = _errors(asked)
+    answer = _nothing_to_solve(problem)
     if errors:
         answer = solve_limit(
-            problem.activation, target, steps, _flat(problem, "step_exponent"), _readouts(problem, index), errors,
-            problem.intercept, problem.degrees,
+            problem.activation, target, steps, _flat(problem, "step_exponent"), readouts, errors, problem.intercept,
+            problem.degrees,
         )
-    unknown = np.full(index.size, np.nan)
-    return answer | {
-        "alignment": steps.alignment[index], "tau": unknown, "tau_r": unknown, "row_rescaling": unknown,
-    }
+    unknown = np.full(problem.cells.size, np.nan)
+    answer |= dict.fromkeys(("tau", "tau_r", "row_rescaling", *FIRST_LAYER), unknown)
+    if asked.intersection(SPECTRUM):
+        none = np.full((problem.cells.size, OUTLIERS, problem.degrees), np.nan)
+        answer |= {"singular_values": none[..., 0], "threshold_ratio": none[..., 0], "spike_vectors": none,
+                   "bulk_edge": solve_edge(problem.activation, readouts)}
+    return answer | {"alignment": steps.alignment[readouts.step]}
 
 
-def _at_a_step(
-    problem: PolynomialSpikes, target: TargetMoments, errors: Sequence[str], refinement: int
-) -> dict[str, Array]:
+def _at_a_step(problem: PolynomialSpikes, target: TargetMoments, asked: set[str], refinement: int) -> dict[str, Any]:
     """Levels "full" and "finite_rank"."""
-    values, index = _distinct(problem, STEP_PARAMETERS)
-    steps = _steps(problem, target, values)
-    readouts = _readouts(problem, index)
-    answer = _nothing_to_solve(index.size)
+    steps, position = steps_of(problem, target)
+    readouts = _readouts(problem, position)
+    errors = _errors(asked)
+    answer = _nothing_to_solve(problem)
     if errors:
-        _warn_of_large_steps(problem.level, steps, index)
+        _warn_of_large_steps(problem.level, steps, readouts.step)
     if errors and problem.level == "full":
         answer = _full_with_limits(problem, steps, readouts, refinement)
     elif errors:
         answer = solve_finite_rank(
             problem.activation, target, steps, readouts, errors, refinement, problem.intercept, problem.degrees
         )
-    return answer | {
-        "alignment": steps.alignment[index], "tau": steps.tau[index], "tau_r": steps.tau_r[index],
-        "row_rescaling": steps.rescaling[index],
-    }
+    if asked.intersection(SPECTRUM):
+        answer |= _spectrum(problem, steps, readouts, asked, answer["converged"], refinement)
+    own = steps.at(readouts.step)
+    if asked.intersection(FIRST_LAYER):
+        answer |= _first_layer(own, readouts)
+    return answer | {"alignment": own.alignment, "tau": own.tau, "tau_r": own.tau_r, "row_rescaling": own.rescaling}
 
 
-def _nothing_to_solve(cells: int) -> dict[str, Any]:
+def _errors(asked: set[str]) -> tuple[str, ...]:
+    return tuple(name for name in ERRORS if name in asked)
+
+
+def _nothing_to_solve(problem: PolynomialSpikes) -> dict[str, Any]:
     """Where only properties of the step are asked for."""
-    return {"converged": np.ones(cells, dtype=bool), "residual": np.zeros(cells)}
-
-
-def _steps(problem: PolynomialSpikes, target: TargetMoments, values: dict[str, Array]) -> Step:
-    d, n0, noise_var = values["d"], values["n0"], values["noise_var"]
-    norm_squared = values.get("direction_norm_squared")
-    if norm_squared is None:
-        norm_squared = direction_norm_squared(target, d, n0, noise_var)
-    return step_of(problem.activation, target, d, values["p"], n0, values["eta"], noise_var, norm_squared,
-                   values.get("direction_alignment"))
+    return {"converged": np.ones(problem.cells.size, dtype=bool), "residual": np.zeros(problem.cells.size)}
 
 
 def _full_with_limits(problem: PolynomialSpikes, steps: Step, readouts: Readouts, refinement: int) -> dict[str, Array]:
@@ -130,30 +136,22 @@ def _full_with_limits(problem: PolynomialSpikes, steps: Step, readouts: Readouts
     return answer
 
 
-def _spectrum(problem: PolynomialSpikes, target: TargetMoments, asked: set[str], refinement: int) -> dict[str, Array]:
-    """Outliers and bulk edge of the features."""
+def _spectrum(
+    problem: PolynomialSpikes, steps: Step, readouts: Readouts, asked: set[str], converged: Any, refinement: int
+) -> dict[str, Any]:
+    """Outliers and bulk edge of the features, and which cells converged in this too."""
     degrees = problem.degrees if "spike_vectors" in asked else 0
-    if problem.level == "limit":
-        cells, unknown = problem.cells.size, np.full((problem.cells.size, OUTLIERS, problem.degrees), np.nan)
-        return {"singular_values": unknown[..., 0], "threshold_ratio": unknown[..., 0], "spike_vectors": unknown,
-                "bulk_edge": solve_edge(problem.activation, _readouts(problem, np.arange(cells)))}
-    values, index = _distinct(problem, STEP_PARAMETERS)
-    solved = solve_spectrum(
-        problem.activation, _steps(problem, target, values), _readouts(problem, index), degrees, refinement
-    )
+    solved = solve_spectrum(problem.activation, steps, readouts, degrees, refinement)
     solved["threshold_ratio"] = solved.pop("spike_margins")
+    solved["converged"] = np.logical_and(solved["converged"], converged)
     return {name: array for name, array in solved.items() if name != "residual"}
 
 
-def _first_layer(problem: PolynomialSpikes, target: TargetMoments) -> dict[str, Array]:
-    """The spike of the weights."""
-    if problem.level == "limit":
-        return dict.fromkeys(FIRST_LAYER, np.full(problem.cells.size, np.nan))
-    values, index = _distinct(problem, STEP_PARAMETERS)
-    steps = _steps(problem, target, values)
-    spike = first_layer_spike(steps.tau * np.sqrt(values["p"]), steps.alignment, values["p"] / values["d"])
+def _first_layer(steps: Step, readouts: Readouts) -> dict[str, Array]:
+    """The spike of the weights, with the step of each cell."""
+    spike = first_layer_spike(steps.tau * np.sqrt(readouts.p), steps.alignment, readouts.p / readouts.d)
     roots = spike.singular_value, np.sqrt(spike.teacher) * np.sign(steps.alignment), np.sqrt(spike.left)
-    return {name: array[index] for name, array in zip(FIRST_LAYER, roots, strict=True)}
+    return dict(zip(FIRST_LAYER, roots, strict=True))
 
 
 def _fractions(overlaps: Array, target: TargetMoments) -> Array:
@@ -188,13 +186,14 @@ def _flat(problem: PolynomialSpikes, name: str) -> Array:
 
 
 def _distinct(problem: PolynomialSpikes, names: Iterable[str]) -> tuple[dict[str, Array], Index]:
-    """Values of parameters over the axes along which any of them varies, and the position of each cell there."""
+    """Values of parameters over the axes along which any of them varies, flat, and their positions along these axes."""
     known = tuple(name for name in names if name in problem.cells.arrays)
     shape, arrays = problem.cells.compact(known)
     values = {name: array.reshape(-1).astype(np.float64) for name, array in zip(known, arrays, strict=True)}
-    size = int(np.prod(shape))
-    return values, np.broadcast_to(np.arange(size).reshape(shape), problem.shape).reshape(-1)
+    return values, np.arange(math.prod(shape)).reshape(shape)
 
 
-def _readouts(problem: PolynomialSpikes, index: Index) -> Readouts:
-    return Readouts(index, *(_flat(problem, name) for name in ("d", "p", "n", "lam", "noise_var")))
+def _readouts(problem: PolynomialSpikes, position: Index) -> Readouts:
+    """All cells, with the positions of their steps."""
+    step = np.broadcast_to(position, problem.shape).reshape(-1)
+    return Readouts(step, *(_flat(problem, name) for name in ("d", "p", "n", "lam", "noise_var")))

@@ -57,10 +57,15 @@ class TargetMoments(NamedTuple):
     weighted: float
 
 
+def clean_coefficients(function: Nonlinearity, degree: int) -> Array:
+    """Hermite coefficients up to a degree; those below rounding are zeros."""
+    coefficients = function.hermite_coefficients(degree)
+    return np.where(np.abs(coefficients) > ROUNDING * math.sqrt(function.second_moment()), coefficients, 0.0)
+
+
 def target_moments(target: Nonlinearity, degree: int) -> TargetMoments:
-    """The moments, with coefficients up to a degree; those below rounding are zeros."""
-    second, coefficients = target.second_moment(), target.hermite_coefficients(degree)
-    coefficients = np.where(np.abs(coefficients) > ROUNDING * math.sqrt(second), coefficients, 0.0)
+    """The moments, with clean coefficients up to a degree."""
+    second, coefficients = target.second_moment(), clean_coefficients(target, degree)
     z, weight = target.standard_rule(0.5)
     with np.errstate(under="ignore"):
         weighted = float(np.sum(weight * (z * target.value(z)) ** 2))
@@ -83,8 +88,7 @@ def step_of(
     norm_squared: Array, alignment: Array | None = None,
 ) -> Step:
     """The step at a learning rate; eqs. (4), (5)."""
-    _, c1, c2 = activation.hermite_coefficients(2)
-    c2 = c2 if abs(c2) > ROUNDING * math.sqrt(activation.second_moment()) else 0.0
+    _, c1, c2 = clean_coefficients(activation, 2)
     c0_star, c1_star = target.coefficients[:2]
     norm = np.sqrt(norm_squared)
     return Step(

@@ -5,7 +5,6 @@ The problems of this folder delegate to these functions; a family is solved as o
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets import coordinates, plain_parameters
+from ...datasets import attributes_of, coordinates
 from ...errors import ParameterError
 from ...gaussian import Nonlinearity
 from ...gaussian.hermite import hermite_functions
@@ -121,8 +120,6 @@ def learned_components(problem: _RidgeReadout, degree: int) -> xr.Dataset:
     """See `learned_components` of the problems."""
     import xarray as xr
 
-    from ... import __version__
-
     if isinstance(degree, bool) or not isinstance(degree, int | np.integer) or not 0 <= degree <= LARGEST_DEGREE:
         raise ParameterError("degree", f"must be a whole number from 0 to {LARGEST_DEGREE}, got {degree!r:.40}")
     if "degree" in problem.dims:
@@ -169,9 +166,7 @@ def learned_components(problem: _RidgeReadout, degree: int) -> xr.Dataset:
     }
     arrays["converged"] = (dims, prediction.converged, {"long_name": "whether the cell converged", "units": "1"})
     degrees = ("degree", np.arange(degree + 1, dtype=np.int32), {"long_name": "Hermite degree", "symbol": "k"})
-    return xr.Dataset(arrays, {**coordinates(problem), "degree": degrees}, {
-        "theory": problem.slug, "version": __version__, "parameters": json.dumps(plain_parameters(problem)),
-    })
+    return xr.Dataset(arrays, {**coordinates(problem), "degree": degrees}, attributes_of(problem))
 
 
 @np.errstate(under="ignore")

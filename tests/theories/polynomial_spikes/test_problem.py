@@ -240,6 +240,15 @@ def test_the_phase_table():
     assert several["test_error"].sizes == {"step_exponent": 2, "lam": 2}
 
 
+@pytest.mark.parametrize("axes", [{"lam": [0.1]}, {"n": [600], "lam": [0.1]}, {"n": [[600], [900]], "lam": [0.1]}])
+def test_the_phase_table_with_axes_of_length_one(axes):
+    table = problem(**axes).phase_table([0.1, 0.2])
+    assert table["test_error"].size == 2 * np.size(axes.get("n", 600))
+    alone = problem(lam=0.1).phase_table([0.1, 0.2])
+    first = table["test_error"].transpose("step_exponent", ...).values.reshape(2, -1)[:, 0]
+    assert first == pytest.approx(alone["test_error"].values, rel=1e-12)
+
+
 def test_command_line():
     given = {"activation": CENTRED_RELU, "target_coefficients": CUBIC, "eta": 10, "lam": 0.1, **SIZES}
     done = subprocess.run([sys.executable, "-m", "asymptotics", "predict", "polynomial-spikes", "--json", "--params",
