@@ -131,7 +131,11 @@ class Writer:
         self._memory = np.zeros((2, size))
 
     def write(self, c: Constants, units: Units, t: Array, state: State, out: Mapping[str, Array]) -> None:
-        """Fill `out`, arrays of the shape of the state by the name of the observable."""
+        """Fill `out`, arrays of the shape of the state by the name of the observable.
+
+        Of a state that did not come from `evaluate`: not `log_gap` and `linearised_coefficient`.  Where the products
+        p_i q_j are not conserved, Gam, Ar and the imbalance are those of the time: arrays of the shape of the state.
+        """
         for name, values in (("coefficient", state.F), ("gap", state.r), ("residual", state.residual)):
             if name in out:
                 np.copyto(out[name], values)

@@ -10,8 +10,8 @@ from ...problem import Prediction
 _RANGE = "inf or NaN beyond 1e300"
 
 
-class LinearNetworkPrediction(Prediction):
-    """Function, kernel, angle and norms of the network at time t."""
+class StatePrediction(Prediction):
+    """Function, kernel, angle and norms of a network on one-dimensional data."""
 
     coefficient: Any = observable("end-to-end coefficient of the network, f(x) = F x", symbol="F")
     gap: Any = observable("target coefficient minus coefficient, A - F", symbol="r")
@@ -25,6 +25,20 @@ class LinearNetworkPrediction(Prediction):
     )
     norm_u: Any = observable("norm of the output weights", symbol=r"|u|", undefined=_RANGE)
     norm_w: Any = observable("norm of the input weights", symbol=r"|w|", undefined=_RANGE)
+    initial_ntk: Any = observable("ntk at t = 0", symbol=r"\Theta_0")
+    standard_ntk: Any = observable(
+        "neural tangent kernel without the rates, gamma^2 (|u|^2 + |w|^2)", symbol=r"\Theta_1",
+        undefined="inf beyond 1e308",
+    )
+    loss: Any = observable("loss, (c/2) (m2 r^2 + irreducible_loss)", symbol="L", undefined="inf beyond 1e308")
+    sharpness: Any = observable(
+        "largest eigenvalue of the Hessian, in coordinates u/sqrt(eta_u), w/sqrt(eta_w)", symbol="S"
+    )
+
+
+class LinearNetworkPrediction(StatePrediction):
+    """The network at time t of gradient flow, and where it goes."""
+
     final_ntk: Any = observable(
         "ntk as t tends to infinity", symbol=r"\Theta_\infty",
         undefined="0 where the target is not reachable: weights aligned against it, or all zero",
@@ -33,18 +47,9 @@ class LinearNetworkPrediction(Prediction):
         "rate of the last stage, r ~ exp(-Lam t)", symbol=r"\Lambda",
         undefined="where the target is not reachable: of F, which tends to zero",
     )
-    initial_ntk: Any = observable("ntk at t = 0", symbol=r"\Theta_0")
-    standard_ntk: Any = observable(
-        "neural tangent kernel without the rates, gamma^2 (|u|^2 + |w|^2)", symbol=r"\Theta_1",
-        undefined="inf beyond 1e308",
-    )
-    loss: Any = observable("loss, (c/2) (m2 r^2 + irreducible_loss)", symbol="L", undefined="inf beyond 1e308")
     log_gap: Any = observable(
         "logarithm of the gap, also where that underflows", symbol=r"\ln|r|", undefined="-inf at r = 0"
     )
     linearised_coefficient: Any = observable(
         "coefficient if the kernel stayed what it was at t = 0", symbol=r"F_{\mathrm{lin}}"
-    )
-    sharpness: Any = observable(
-        "largest eigenvalue of the Hessian, in coordinates u/sqrt(eta_u), w/sqrt(eta_w)", symbol="S"
     )
