@@ -1,0 +1,5 @@
+"""Averages and laws over Gaussian initial weights."""
+
+from .problem import LinearNetworkEnsemble
+
+__all__ = ["LinearNetworkEnsemble"]

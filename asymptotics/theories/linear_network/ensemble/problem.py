@@ -1,0 +1,55 @@
+"""What can be asked: `LinearNetworkEnsemble`."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ....errors import ParameterError
+from ....parameters import parameter
+from ....problem import Problem
+from .prediction import LinearNetworkEnsemblePrediction
+from .solution import solve
+
+
+class LinearNetworkEnsemble(Problem):
+    """Two-layer linear networks from Gaussian initial weights: exact averages and laws at any width.
+
+    f(x) = gamma sum_i u_i w_i x = F x, trained on one-dimensional data by gradient flow of
+
+        L = (loss_factor/2) E (f(x) - y)^2 = (loss_factor/2) m2 (F - target_coefficient)^2 + constant
+
+    with du/dt = -eta_u dL/du, dw/dt = -eta_w dL/dw.  The p pairs (u_i, w_i) are independent Gaussian with mean 0,
+    variances var_u and var_w and this correlation.
+    """
+
+    slug: ClassVar[str] = "linear-network-ensemble"
+    title: ClassVar[str] = "Linear networks averaged over Gaussian initial weights"
+    source: ClassVar[str] = "arXiv:2401.07085; docs/theories/linear_network_ensemble.md"
+    prediction: ClassVar[type[LinearNetworkEnsemblePrediction]] = LinearNetworkEnsemblePrediction
+    table_parameters: ClassVar[tuple[str, ...]] = ("p", "var_u", "var_w", "correlation", "eta_u", "eta_w")
+
+    p: Any = parameter("hidden units", symbol="p", kind="size", low=1)
+    var_u: Any = parameter("variance of the initial output weights u_i", symbol=r"\sigma_u^2", low=0)
+    var_w: Any = parameter("variance of the initial input weights w_i", symbol=r"\sigma_w^2", low=0)
+    correlation: Any = parameter("correlation of u_i and w_i", symbol=r"\rho", low=-1, high=1, default=0.0)
+    gamma: Any = parameter("factor of the output, f(x) = gamma <u, w> x; not 0", symbol=r"\gamma", default=1.0)
+    eta_u: Any = parameter("learning rate of the output weights", symbol=r"\eta_u", low=0, default=1.0)
+    eta_w: Any = parameter("learning rate of the input weights", symbol=r"\eta_w", low=0, default=1.0)
+    m2: Any = parameter("second moment E x^2 of the inputs", symbol="m_2", above=0, default=1.0)
+    target_coefficient: Any = parameter("best coefficient, A = E xy/E x^2", symbol="A")
+    loss_factor: Any = parameter(
+        "factor c of the loss (c/2) E (f(x) - y)^2: 1 for half the mean square, 2 for the mean square", symbol="c",
+        above=0, default=1.0,
+    )
+    t: Any = parameter("training time", symbol="t", low=0)
+
+    def _validate(self) -> None:
+        if np.any(np.asarray(self.cells.arrays["gamma"]) == 0):
+            raise ParameterError("gamma", "must not be 0: the network would be zero for ever")
+        if np.ndim(self.eta_u) == np.ndim(self.eta_w) == 0 and self.eta_u == self.eta_w == 0:
+            raise ParameterError("eta_u", "and eta_w must not both be 0: nothing would be trained")
+
+    def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
+        return solve(self.cells, observables, refinement)
