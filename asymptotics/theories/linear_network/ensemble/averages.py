@@ -15,7 +15,7 @@ from .late import holds, loss_rule
 
 Array = NDArray[np.float64]
 
-LATEST = 1500.0  # Lam t min(p, 4)/2 beyond which E r^2 is below the smallest number
+LATEST = 1500.0  # Lam t min(p, 2 k) beyond which E r^k is below the smallest number
 
 
 class Ensemble:
@@ -31,6 +31,12 @@ class Ensemble:
     def start_gap(self) -> Array:
         """kap r at t = 0."""
         return self.flow.target - self.start
+
+    @functools.cached_property
+    def scale(self) -> float:
+        """Of kap F: the target, and what the start spreads over."""
+        mean = self.rule.mean(self.start).value
+        return self.flow.target + math.sqrt(self.rule.mean((self.start - mean) ** 2).value)
 
     def at(self, t: float, asked: Collection[str]) -> dict[str, Average]:
         """Means of `asked` at time t in the units of `Flow`.
@@ -76,22 +82,29 @@ class Ensemble:
         squares = gap * gap
         if holds(self.rule, self.rule.weight * squares):
             return self.rule.mean(squares), self._spread(gap, mean_gap)
-        if self.flow.rate * t * self.flow.target * min(self.flow.law.p, 4) > LATEST:
-            return Average(0.0, 0.0), Average(0.0, 0.0)
-        rule = loss_rule(self.flow, t, self.step)
-        own = Evolution(self.flow, rule, self.flow.target - self.flow.start(rule), t).gap()
-        square = rule.mean(own * own, self.rule.mass)
+        square = self.late_power(t, 2)
         spread = math.sqrt(max(square.value - mean_gap.value**2, 0.0))
         return square, Average(spread, square.error / (2 * spread) if spread > 0 else 0.0)
 
+    def late_power(self, t: float, power: int) -> Average:
+        """E (kap r)^power from the initialisations it comes from, rare as they may be."""
+        if self.flow.rate * t * self.flow.target * min(self.flow.law.p, 2 * power) > LATEST:
+            return Average(0.0, 0.0)
+        rule = loss_rule(self.flow, t, self.step, power)
+        gap = Evolution(self.flow, rule, self.flow.target - self.flow.start(rule), t).gap()
+        return rule.mean(gap**power, self.rule.mass)
 
-def mean_final_kernel(flow: Flow, step: float = STEP) -> float:
-    """E Theta_inf in the units of `Flow`; eq. (12).  Zero where no network reaches the target."""
+
+def final_kernel_moments(flow: Flow, step: float = STEP) -> tuple[float, float]:
+    """Mean and standard deviation of Theta_inf in the units of `Flow`; eq. (12).  Zero where no network gets there."""
     if not flow.reachable:
-        return 0.0
+        return 0.0, 0.0
     law = flow.law
     low, high, _ = law.window
     s = rows(law, low, high, step)
     density = law.marginal(s)
     weights = np.exp(density - np.max(density))
-    return float(np.vdot(weights, np.exp(flow.log_final_kernel(s))) / np.sum(weights))
+    weights /= np.sum(weights)
+    kernel = np.exp(flow.log_final_kernel(s))
+    mean = float(weights @ kernel)
+    return mean, math.sqrt(float(weights @ (kernel - mean) ** 2))

@@ -168,7 +168,7 @@ class Evolution:
     """All initialisations of a rule at one time; kernels and kap F in the units of the module."""
 
     def __init__(self, flow: Flow, rule: Rule, start_gap: Array, t: float) -> None:
-        self._rule, self._start_gap = rule, start_gap
+        self._flow, self._rule, self._start_gap = flow, rule, start_gap
         self.row = rows_at(flow, rule.s, rule.centre, t)
         self.N = self.row.far * rule.decay
         self.N += self.row.near
@@ -181,6 +181,10 @@ class Evolution:
         np.divide(self._start_gap, found, out=found)
         found *= self.row.decay
         return found
+
+    def coefficient(self) -> Array:
+        """kap F; eq. (10)."""
+        return self._flow.target - self.gap()
 
     def change(self) -> Array:
         """kap (F - F_0); eq. (10)."""

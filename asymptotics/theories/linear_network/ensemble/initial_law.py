@@ -173,7 +173,7 @@ def spaced(low: float, high: float, width: float) -> Array:
 def lattice(law: InitialLaw, s: Array, centre: Array, reach: Array, step: float) -> Rule:
     """Rows at s, each with delta within `reach` of its centre."""
     _, _, top = law.window
-    profile, width = law.profile(s) - top, s[1] - s[0]
+    profile, width = law.profile(s) - top, float(s[1] - s[0]) if s.size > 1 else 1.0
     if not law.fluctuates:
         one = np.ones((s.size, 1))
         return Rule(s, centre, one, one, np.zeros(one.shape), width * np.exp(profile)[:, None])

@@ -25,8 +25,8 @@ def holds(rule: Rule, squares: Array) -> bool:
     return largest > 0 and edges <= np.exp(-EDGE) * largest
 
 
-def loss_rule(flow: Flow, t: float, step: float = STEP) -> Rule:
-    """A rule for averages of r^2 at time t: it covers the density times r^2."""
+def loss_rule(flow: Flow, t: float, step: float = STEP, power: int = 2) -> Rule:
+    """A rule for averages of r^power at time t: it covers the density times r^power."""
     law = flow.law
     low, high, _ = law.window
     x = float(np.max(log_rows(flow, np.array([low]), t).x))
@@ -37,7 +37,7 @@ def loss_rule(flow: Flow, t: float, step: float = STEP) -> Rule:
     last = np.where(law.fluctuates, np.minimum(last, -first), 0.0)
     for _ in range(_SCANS):
         delta = np.linspace(first, last, _COLUMNS if law.fluctuates else 1, axis=1)
-        values = _log_squares(flow, s, delta, t)
+        values = _log_powers(flow, s, delta, t, power)
         inside = values > np.max(values) - DEPTH - 5
         own = np.nonzero(np.any(inside, axis=1))[0]
         begin, end = max(own[0] - 1, 0), min(own[-1] + 1, s.size - 1)
@@ -52,8 +52,8 @@ def loss_rule(flow: Flow, t: float, step: float = STEP) -> Rule:
     return lattice(law, chosen, 0.5 * (first + last), 0.5 * (last - first), step)
 
 
-def _log_squares(flow: Flow, s: Array, delta: Array, t: float) -> Array:
-    """ln of the density times r^2, not below its value."""
+def _log_powers(flow: Flow, s: Array, delta: Array, t: float, power: int) -> Array:
+    """ln of the density times r^power, not below its value."""
     law, log, half = flow.law, log_rows(flow, s, t), 0.5 * delta
     N = np.logaddexp(log.near[:, None], log.far[:, None] - half)
     M = np.logaddexp(log.small[:, None], log.toward[:, None] + half)
@@ -65,7 +65,7 @@ def _log_squares(flow: Flow, s: Array, delta: Array, t: float) -> Array:
         # (cosh(x) - 1) without overflow
         size = np.minimum(np.abs(half), 600.0)
         density = density - law.stiffness(s)[:, None] * 2 * np.sinh(0.5 * size) ** 2
-    return density + 2 * log_gap
+    return density + power * log_gap
 
 
 def _bounds(delta: Array, inside: NDArray[np.bool_]) -> tuple[Array, Array]:

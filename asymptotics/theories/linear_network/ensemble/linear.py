@@ -69,14 +69,18 @@ class LinearEnsemble:
     def kernel_spread(self) -> float:
         return self.kernel * math.sqrt(2 * self.p)
 
-    def coefficient_spread(self, t: float) -> float:
-        """Standard deviation of F: that of its mean at given X, and the mean of that at given X."""
+    def gap_given(self, t: float) -> tuple[Array, Array, Array]:
+        """Mean and standard deviation of r at given X, and weights of X."""
         X, weights = self._rows()
         left = np.exp(-self.rate * t * X)
-        given = left * (self.target - self.start * self.correlation * X)
-        deviation = given - np.sum(weights * given)
-        inside = (1 - self.correlation) * (1 + self.correlation) * (self.start * left) ** 2 * X
-        return math.sqrt(float(np.sum(weights * (deviation**2 + inside))))
+        across = math.sqrt((1 - self.correlation) * (1 + self.correlation))
+        return (left * (self.target - self.start * self.correlation * X), abs(self.start) * across * left * np.sqrt(X),
+                weights)
+
+    def coefficient_spread(self, t: float) -> float:
+        """Standard deviation of F: that of its mean at given X, and the mean of that at given X."""
+        mean, spread, weights = self.gap_given(t)
+        return math.sqrt(float(weights @ ((mean - weights @ mean) ** 2 + spread**2)))
 
     def cosine(self, t: float) -> float:
         """E cos(u, w) for start > 0; eq. (16)."""

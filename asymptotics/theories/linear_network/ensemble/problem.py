@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ....errors import ParameterError
 from ....parameters import parameter
 from ....problem import Problem
+from .laws import AT_TIME, Distribution, distribution, quantiles
 from .prediction import LinearNetworkEnsemblePrediction
 from .solution import solve
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 class LinearNetworkEnsemble(Problem):
@@ -50,6 +56,81 @@ class LinearNetworkEnsemble(Problem):
             raise ParameterError("gamma", "must not be 0: the network would be zero for ever")
         if np.ndim(self.eta_u) == np.ndim(self.eta_w) == 0 and self.eta_u == self.eta_w == 0:
             raise ParameterError("eta_u", "and eta_w must not both be 0: nothing would be trained")
+
+    def final_alignment(self) -> Distribution:
+        """The law of |cos(u, w)| as t tends to infinity; equation (17).
+
+        Returns
+        -------
+        Distribution
+            `pdf`, `cdf`, `sf`, `ppf`, `mean`, `std`; NaN where one layer is not trained, or no network gets there.
+        """
+        return distribution(self.cells, "final_alignment")
+
+    def final_ntk(self) -> Distribution:
+        """The law of the kernel as t tends to infinity; equation (18).
+
+        Returns
+        -------
+        Distribution
+        """
+        return distribution(self.cells, "final_ntk")
+
+    def escape_time(self) -> Distribution:
+        """The law of the time at which half of the way to the target is done, for small weights; equation (19).
+
+        The limit of small initial weights, kap|A| >> P; `at_time("coefficient").sf(A/2)` is exact.
+
+        Returns
+        -------
+        Distribution
+            NaN where there is no target or one layer is not trained.
+        """
+        return distribution(self.cells, "escape_time")
+
+    def at_time(self, observable: str) -> Distribution:
+        """The law of an observable of single networks at time t; equations (20), (21).
+
+        Parameters
+        ----------
+        observable : str
+            "coefficient", "excess_loss" or "ntk".
+
+        Returns
+        -------
+        Distribution
+            NaN where the layers are perfectly correlated.
+
+        Raises
+        ------
+        ParameterError
+            If it is another observable.
+        """
+        if observable not in AT_TIME:
+            raise ParameterError("observable", f"must be one of {', '.join(AT_TIME)}, got {observable!r}")
+        return distribution(self.cells, observable)
+
+    def quantiles(self, levels: ArrayLike, observables: Iterable[str] = AT_TIME) -> xr.Dataset:
+        """Quantiles over the initial weights: what a single network shows, where means may come from rare ones.
+
+        Parameters
+        ----------
+        levels : array_like
+            Probabilities, > 0 and < 1.
+        observables : iterable of str
+            Of "coefficient", "excess_loss", "ntk".
+
+        Returns
+        -------
+        xarray.Dataset
+            Over the cells and `level`.
+
+        Raises
+        ------
+        ParameterError
+            If a level or an observable is not known.
+        """
+        return quantiles(self, levels, observables)
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         return solve(self.cells, observables, refinement)

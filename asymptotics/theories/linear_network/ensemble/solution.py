@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ....cells import Cells
 from ....errors import AccuracyWarning
-from .averages import Ensemble, mean_final_kernel
+from .averages import Ensemble, final_kernel_moments
 from .cosine import Angles
 from .flow import flow_of
 from .initial_law import STEP, Average, InitialLaw, Rule, rule_of
@@ -78,7 +78,7 @@ def averages_of(
         return None
     rule, angles = shared.of(flow.law)
     ensemble = Ensemble(flow, rule, STEP / shared.refinement)
-    final = mean_final_kernel(flow, STEP / shared.refinement) if "mean_final_ntk" in observables else None
+    final = final_kernel_moments(flow, STEP / shared.refinement)[0] if "mean_final_ntk" in observables else None
     entries = [_at(cell, ensemble, angles, final, t, observables) for t in times.tolist()]
     return {"unreachable": not flow.reachable and flow.target > 0, "times": entries}
 
@@ -93,7 +93,8 @@ def _at(
     units = {"coefficient": -F if flow.mirrored else F, "kernel": flow.kernel_unit, "coefficient_spread": F,
              "kernel_spread": flow.kernel_unit, "square": 0.5 * cell["loss_factor"] * cell["m2"] * F * F}
     entry = {NAMES[name]: units[name] * average.value for name, average in found.items() if NAMES[name] in observables}
-    relative = [_relative(average) for name, average in found.items() if NAMES[name] in observables]
+    relative = [_relative(average, ensemble.scale if name == "coefficient" else 0.0)
+                for name, average in found.items() if NAMES[name] in observables]
     if final is not None:
         entry["mean_final_ntk"] = flow.kernel_unit * final
     if "mean_cosine" in observables:
@@ -105,9 +106,10 @@ def _at(
     return entry | {"residual": max(relative, default=0.0)}
 
 
-def _relative(average: Average) -> float:
-    """The error in units of the value."""
-    return average.error / abs(average.value) if average.value != 0 else average.error
+def _relative(average: Average, scale: float) -> float:
+    """The error in units of the value, or of its natural scale."""
+    size = max(abs(average.value), scale)
+    return average.error / size if size > 0 else average.error
 
 
 def _has_angle(cell: Mapping[str, Any], t: float) -> bool:
@@ -126,16 +128,20 @@ def _at_rest(cell: Mapping[str, Any], observables: Collection[str]) -> dict[str,
     return {name: values.get(name, 0.0) for name in observables} | {"residual": 0.0}
 
 
-def _linear(cell: Mapping[str, Any], t: float, observables: Collection[str]) -> dict[str, float]:
-    """One layer is not trained, or none."""
+def linear_of(cell: Mapping[str, Any]) -> LinearEnsemble:
+    """The ensemble of a cell in which one layer is not trained, or none."""
     fixed = "w" if cell["eta_w"] == 0 else "u"
     eta = cell["eta_u"] if fixed == "w" else cell["eta_w"]
-    gamma, A = cell["gamma"], cell["target_coefficient"]
-    kernel = gamma**2 * eta * cell[f"var_{fixed}"]
-    ensemble = LinearEnsemble(
-        cell["p"], A, gamma * math.sqrt(cell["var_u"]) * math.sqrt(cell["var_w"]), cell["correlation"], kernel,
-        cell["loss_factor"] * cell["m2"] * kernel,
+    kernel = cell["gamma"] ** 2 * eta * cell[f"var_{fixed}"]
+    return LinearEnsemble(
+        cell["p"], cell["target_coefficient"], cell["gamma"] * math.sqrt(cell["var_u"]) * math.sqrt(cell["var_w"]),
+        cell["correlation"], kernel, cell["loss_factor"] * cell["m2"] * kernel,
     )
+
+
+def _linear(cell: Mapping[str, Any], t: float, observables: Collection[str]) -> dict[str, float]:
+    """One layer is not trained, or none."""
+    ensemble = linear_of(cell)
     entry = {"residual": 0.0}
     for name, value in (
         ("mean_coefficient", ensemble.coefficient), ("sd_coefficient", ensemble.coefficient_spread),
@@ -148,6 +154,6 @@ def _linear(cell: Mapping[str, Any], t: float, observables: Collection[str]) -> 
     if "mean_cosine" in observables:
         entry["mean_cosine"] = math.nan
         if _has_angle(cell, t):
-            entry["mean_cosine"] = math.copysign(1.0, gamma) * (
-                ensemble.cosine(t) if ensemble.start != 0 else math.copysign(1.0, A))
+            entry["mean_cosine"] = math.copysign(1.0, cell["gamma"]) * (
+                ensemble.cosine(t) if ensemble.start != 0 else math.copysign(1.0, cell["target_coefficient"]))
     return entry
