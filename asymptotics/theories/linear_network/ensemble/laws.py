@@ -137,10 +137,7 @@ def final_alignment(cell: Cell) -> ScalarLaw:
     """|cos(u, w)| as t tends to infinity; eq. (17)."""
     A, rho = abs(cell["target_coefficient"]), cell["correlation"]
     scale = abs(cell["gamma"]) * math.sqrt(cell["var_u"]) * math.sqrt(cell["var_w"]) * math.sqrt((1 - rho) * (1 + rho))
-    if cell["eta_u"] == 0 or cell["eta_w"] == 0:
-        return UNKNOWN
-    nothing = cell["var_u"] == 0 and cell["var_w"] == 0
-    if nothing or (A == 0 and scale == 0) or not _reaches(cell):
+    if (A == 0 and scale == 0) or not _reaches(cell):
         return UNKNOWN
     if cell["p"] == 1 or scale == 0:
         return Constant(1.0)
@@ -284,5 +281,8 @@ def _is_linear(cell: Cell) -> bool:
 
 
 def _reaches(cell: Cell) -> bool:
+    """Whether networks get to the target: not if nothing moves, or if they are aligned against it."""
+    if _is_linear(cell):
+        return linear_of(cell).rate > 0
     flow = _flow(cell)
     return flow is not None and flow.reachable

@@ -63,7 +63,7 @@ class LinearNetworkEnsemble(Problem):
         Returns
         -------
         Distribution
-            `pdf`, `cdf`, `sf`, `ppf`, `mean`, `std`; NaN where one layer is not trained, or no network gets there.
+            `pdf`, `cdf`, `sf`, `ppf`, `mean`, `std`; NaN where no network gets to the target.
         """
         return distribution(self.cells, "final_alignment")
 

@@ -92,7 +92,8 @@ class Regions:
         density, reach = self._density(s, log_measure)
         first, last = np.clip(down, -reach, reach), np.clip(up, -reach, reach)
         slope = up_slope * np.exp(self._profile(s, last)) + down_slope * np.exp(self._profile(s, first))
-        return float(density @ self._inside(s, first, last)), float(density @ (slope * Theta / np.maximum(root, 1e-300)))
+        slope *= Theta / np.maximum(root, 1e-300)
+        return float(density @ self._inside(s, first, last)), float(density @ slope)
 
     @property
     def _unit(self) -> float:
