@@ -243,7 +243,8 @@ def test_a_matrix_is_one_value_of_a_problem() -> None:
     problem = Toy(alpha=[1.0, 2.0], lam=1.0, weights=given)
     assert problem.shape == (2,)
     assert problem.weights.dtype == np.float64 and not problem.weights.flags.writeable
-    same = (given.tolist(), np.asfortranarray(given), given.astype(np.int32), xr.DataArray(given, dims=("row", "column")))
+    labelled = xr.DataArray(given, dims=("row", "column"))
+    same = (given.tolist(), np.asfortranarray(given), given.astype(np.int32), labelled)
     for value in same:
         twin = Toy(alpha=[1.0, 2.0], lam=1.0, weights=value)
         assert twin == problem and hash(twin) == hash(problem)
