@@ -1,0 +1,51 @@
+"""Observables of the overlaps; equations (3) and (7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..exact import Array
+from .overlaps import Overlaps, Training, kernel
+
+
+def observe(c: Training, state: Overlaps, names: Sequence[str]) -> dict[str, Array]:
+    """The named observables, over (cells, times) and trailing axes; not the loss, which is the excess loss and more."""
+    covariance, target = c.covariance[:, None], c.target
+    asked = set(names)
+    found: dict[str, Array] = {"coefficients": state.beta}
+    if asked & {"excess_loss", "loss"}:
+        found["excess_loss"] = 0.5 * c.loss_factor[:, None] * _square(covariance, state.gap)
+    if "gap_norm" in asked:
+        found["gap_norm"] = _norm(state.gap)
+    if "alignment" in asked:
+        length = _norm(state.beta) * _norm(target)
+        cosine = np.full(length.shape, np.nan)
+        np.divide(state.beta @ target, length, out=cosine, where=length > 0)
+        found["alignment"] = np.clip(cosine, -1.0, 1.0)
+    if "norm_u" in asked:
+        found["norm_u"] = np.sqrt(np.maximum(state.n, 0.0))
+    if "norm_W" in asked:
+        found["norm_W"] = np.sqrt(np.maximum(np.trace(state.A, axis1=-2, axis2=-1), 0.0))
+    if asked & {"ntk_trace", "ntk_along_target"}:
+        theta = kernel(c, state)
+        found["ntk_trace"] = np.sum(theta * covariance, axis=(-2, -1))
+        labels = np.einsum("cij,j->ci", c.covariance, target)
+        power = np.broadcast_to((labels @ target)[:, None], state.n.shape)
+        along = np.full(state.n.shape, np.nan)
+        np.divide(_square(theta, np.broadcast_to(labels[:, None], state.beta.shape)), power, out=along, where=power > 0)
+        found["ntk_along_target"] = along
+    return {name: values for name, values in found.items() if name in asked or name == "excess_loss"}
+
+
+def _square(matrix: Array, vector: Array) -> Array:
+    """x^T matrix x."""
+    return np.einsum("...i,...ij,...j->...", vector, matrix, vector)
+
+
+def _norm(vector: Array) -> Array:
+    """Norms along the last axis, also of entries whose squares underflow."""
+    largest = np.max(np.abs(vector), axis=-1, keepdims=True)
+    unit = vector / np.where(largest > 0, largest, 1.0)
+    return largest[..., 0] * np.sqrt(np.sum(unit * unit, axis=-1))
