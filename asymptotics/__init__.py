@@ -9,6 +9,7 @@ from .gaussian import Nonlinearity, nonlinearity
 from .problem import Prediction, Problem, check, grid
 from .theories import (
     THEORIES,
+    BalancedLinearNetwork,
     ConcreteFeatures,
     GiantStep,
     LinearNetwork,
@@ -18,6 +19,7 @@ from .theories import (
     LinearNetworkScaling,
     PolynomialSpikes,
     SpikedRandomFeatures,
+    balanced_weights,
     gaussian_readout,
 )
 
@@ -26,6 +28,7 @@ __version__ = "0.1.0"
 __all__ = [
     "THEORIES",
     "AccuracyWarning",
+    "BalancedLinearNetwork",
     "ConcreteFeatures",
     "GiantStep",
     "LinearNetwork",
@@ -39,6 +42,7 @@ __all__ = [
     "Prediction",
     "Problem",
     "SpikedRandomFeatures",
+    "balanced_weights",
     "check",
     "gaussian_readout",
     "grid",

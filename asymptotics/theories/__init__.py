@@ -2,11 +2,13 @@
 
 from ..problem import Problem
 from .linear_network import (
+    BalancedLinearNetwork,
     LinearNetwork,
     LinearNetworkInputs,
     LinearNetworkInputsDescent,
     LinearNetworkPhases,
     LinearNetworkScaling,
+    balanced_weights,
 )
 from .polynomial_spikes import PolynomialSpikes
 from .spiked_random_features import ConcreteFeatures, GiantStep, SpikedRandomFeatures, gaussian_readout
@@ -14,12 +16,13 @@ from .spiked_random_features import ConcreteFeatures, GiantStep, SpikedRandomFea
 THEORIES: dict[str, type[Problem]] = {
     problem.slug: problem for problem in (
         GiantStep, SpikedRandomFeatures, ConcreteFeatures, PolynomialSpikes, LinearNetwork, LinearNetworkScaling,
-        LinearNetworkPhases, LinearNetworkInputs, LinearNetworkInputsDescent,
+        LinearNetworkPhases, LinearNetworkInputs, LinearNetworkInputsDescent, BalancedLinearNetwork,
     )
 }
 
 __all__ = [
     "THEORIES",
+    "BalancedLinearNetwork",
     "ConcreteFeatures",
     "GiantStep",
     "LinearNetwork",
@@ -29,5 +32,6 @@ __all__ = [
     "LinearNetworkScaling",
     "PolynomialSpikes",
     "SpikedRandomFeatures",
+    "balanced_weights",
     "gaussian_readout",
 ]
