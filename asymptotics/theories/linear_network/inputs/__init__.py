@@ -1,4 +1,4 @@
-"""The linear network with inputs in many dimensions: flow and descent of its overlaps, exact at any width."""
+"""The linear network with inputs in many dimensions: flow and descent, exact at any width."""
 
 from .problem import LinearNetworkInputs, LinearNetworkInputsDescent
 

@@ -1,4 +1,4 @@
-"""Gradient descent of the overlaps, equation (5): the exact map of one step."""
+"""Gradient descent of the layers, equation (5)."""
 
 from __future__ import annotations
 
@@ -7,34 +7,28 @@ from numpy.typing import NDArray
 
 from ..exact import Array
 from .flow import Path
-from .overlaps import Overlaps, Training
+from .layers import Layers, Training, mismatch
 
 
-def step(c: Training, h: Array, state: Overlaps) -> Overlaps:
-    """The overlaps after a step of size h of all weights; leading axis: cells."""
-    n, A, beta, gap = state
-    theta = h * c.loss_factor * c.gamma
-    theta_u, theta_w = theta * c.eta_u, theta * c.eta_w
-    force = np.einsum("cij,cj->ci", c.covariance, gap)
-    turned = np.einsum("cij,cj->ci", A, force)
-    push = np.einsum("ci,ci->c", beta, force) / c.gamma
-    along = (theta_w * n + theta_u * theta_w * push)[:, None] * force + theta_u[:, None] * turned
-    increment = c.gamma[:, None] * along
-    product = (theta_w / c.gamma)[:, None, None] * force[:, :, None] * beta[:, None, :]
-    square = (theta_w**2 * n)[:, None, None] * force[:, :, None] * force[:, None, :]
-    return Overlaps(
-        n + 2 * theta_u * push + theta_u**2 * np.einsum("ci,ci->c", force, turned),
-        A + product + np.swapaxes(product, 1, 2) + square, beta + increment, gap - increment,
-    )
+def step(c: Training, h: Array, state: Layers) -> Layers:
+    """The layers after a step of size h of all weights; leading axis: cells."""
+    u, W, gap = state
+    slope = (h * c.loss_factor * c.gamma)[:, None]
+    force = slope * np.einsum("cij,cj->ci", c.covariance, gap)
+    push_u = c.eta_u[:, None] * np.einsum("crd,cd->cr", W, force)
+    push_W = c.eta_w[:, None] * force
+    size = np.einsum("cr,cr->c", u, u + push_u)[:, None]
+    increment = c.gamma[:, None] * (np.einsum("cr,crd->cd", push_u, W) + size * push_W)
+    return Layers(u + push_u, W + u[:, :, None] * push_W[:, None, :], gap - increment)
 
 
-def descend(c: Training, start: Overlaps, h: Array, counts: NDArray[np.int64]) -> Path:
-    """Overlaps after these numbers of steps.
+def descend(c: Training, start: Layers, h: Array, counts: NDArray[np.int64]) -> Path:
+    """Layers after these numbers of steps.
 
     Parameters
     ----------
     c : Training
-    start : Overlaps
+    start : Layers
         Of every cell.
     h : ndarray, shape (cells,)
         Step size.
@@ -46,7 +40,7 @@ def descend(c: Training, start: Overlaps, h: Array, counts: NDArray[np.int64]) -
         Its residual is how far gap and beta* - beta, which are added up independently, are apart.
     """
     state = start
-    reached = Overlaps(*(np.empty((*counts.shape, *array.shape[1:])) for array in start))
+    reached = Layers(*(np.empty((*counts.shape, *array.shape[1:])) for array in start))
     order = np.argsort(counts, axis=None, kind="stable")
     values, first = np.unique(counts.ravel()[order], return_index=True)
     done = 0
@@ -57,6 +51,4 @@ def descend(c: Training, start: Overlaps, h: Array, counts: NDArray[np.int64]) -
         rows, columns = np.unravel_index(own, counts.shape)
         for array, current in zip(reached, state, strict=True):
             array[rows, columns] = current[rows]
-    size = np.linalg.norm(c.target) + np.linalg.norm(reached.beta, axis=-1)
-    apart = np.linalg.norm(c.target - reached.beta - reached.gap, axis=-1)
-    return Path(reached, apart / np.where(size > 0, size, 1.0))
+    return Path(reached, mismatch(c, reached))

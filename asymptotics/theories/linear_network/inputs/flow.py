@@ -1,4 +1,4 @@
-"""Gradient flow of the overlaps, equation (4), by collocation with steps of its own in every cell."""
+"""Gradient flow of the layers, equation (2), by collocation with steps of its own in every cell."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..exact import Array
 from .collocation import Table, table
-from .overlaps import Overlaps, Training, invariants, kernel, kernel_size
+from .layers import Layers, Training, drift, kernel, kernel_size, mismatch
 
 Index = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -28,52 +28,54 @@ class Path(NamedTuple):
 
     Attributes
     ----------
-    state : Overlaps
+    state : Layers
         With leading axes (cells, times).
     residual : ndarray, shape (cells, times)
-        Largest change of the invariants up to that time, in units of the kernel then.
+        Largest change of the invariants up to that time, each in units of the kernel then; times the kernel at the end
+        in units of its largest value.
     """
 
-    state: Overlaps
+    state: Layers
     residual: Array
 
 
-def flow(c: Training, start: Overlaps, times: Array, stages: int = STAGES) -> Path:
-    """Overlaps at increasing times; NaN from where steps are refused.
+def flow(c: Training, start: Layers, times: Array, stages: int = STAGES) -> Path:
+    """Layers at increasing times; NaN from where steps are refused.
 
     Parameters
     ----------
     c : Training
-    start : Overlaps
+    start : Layers
         At t = 0, of every cell.
     times : ndarray, shape (cells, times)
         Increasing along the last axis.
     """
-    path = _empty(times.shape[0], times.shape[1], start.beta.shape[-1])
-    for first in range(0, times.shape[0], CELLS):
+    path = _empty(times, start)
+    for first in range(0, times.shape[0] if times.size else 0, CELLS):
         part = slice(first, first + CELLS)
         _Flow(c.part(part), start.part(part), times[part], table(stages)).fill(path, np.arange(times.shape[0])[part])
-    return path
+    return path._replace(residual=np.maximum(path.residual, mismatch(c, path.state)))
 
 
-def _empty(cells: int, instants: int, D: int) -> Path:
-    shapes = ((), (D, D), (D,), (D,))
-    return Path(Overlaps(*(np.full((cells, instants, *shape), np.nan) for shape in shapes)),
-                np.full((cells, instants), np.nan))
+def _empty(times: Array, start: Layers) -> Path:
+    layers = (np.full((*times.shape, *array.shape[1:]), np.nan) for array in start)
+    return Path(Layers(*layers), np.full(times.shape, np.nan))
 
 
 class _Flow:
     """Cells on their way; those that have arrived drop out."""
 
-    def __init__(self, c: Training, start: Overlaps, times: Array, nodes: Table) -> None:
+    def __init__(self, c: Training, start: Layers, times: Array, nodes: Table) -> None:
         self.c, self.state, self.times, self.nodes = c, start, times, nodes
         self.cell = np.arange(times.shape[0])
         self.t = np.zeros(times.shape[0])
         self.next = np.zeros(times.shape[0], dtype=np.int64)
         self.still = GONE * np.linalg.norm(_force(c, start), axis=-1)
         self.step = 0.5 / np.maximum(_rate(c, start), np.finfo(np.float64).tiny)
-        self.first = invariants(c, start)
+        self.start = start
         self.residual = np.zeros(times.shape[0])
+        self.worst = np.zeros(times.shape[0])
+        self.largest = kernel_size(c, start)
 
     def fill(self, path: Path, cells: Index) -> None:
         """Write the states at all times into the rows `cells` of a path."""
@@ -84,10 +86,9 @@ class _Flow:
             self._advance(path, cells)
 
     def _keep(self, chosen: Mask) -> None:
-        self.c, self.state = self.c.part(chosen), self.state.part(chosen)
-        for name in ("times", "cell", "t", "next", "still", "step", "residual"):
+        self.c, self.state, self.start = self.c.part(chosen), self.state.part(chosen), self.start.part(chosen)
+        for name in ("times", "cell", "t", "next", "still", "step", "residual", "worst", "largest"):
             setattr(self, name, getattr(self, name)[chosen])
-        self.first = self.first[:, chosen]
 
     def _arrive(self, path: Path, cells: Index) -> None:
         """Times that are reached, by cells that rest too; leave out cells without further times."""
@@ -106,17 +107,19 @@ class _Flow:
         """One step, or a smaller one the next time."""
         step = np.minimum(self.step, 1.5 * (self.times[:, -1] - self.t))
         found = collocate(self.c, self.state, step, self.nodes)
-        stop = np.count_nonzero(self.times <= (self.t + step)[:, None], axis=1)
-        for i in np.nonzero(found.accepted & (stop > self.next))[0].tolist():
-            self._between(i, step[i], int(stop[i]), found, path, cells[self.cell[i]])
         accepted = found.accepted
-        end = Overlaps(*(array[:, -1] for array in found.states))
-        self.state = Overlaps(*(np.where(accepted.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
-                                for new, old in zip(end, self.state, strict=True)))
+        end = Layers(*(np.where(accepted.reshape(-1, *(1,) * (old.ndim - 1)), new[:, -1], old)
+                         for new, old in zip(found.states, self.state, strict=True)))
+        size = kernel_size(self.c, end)
+        self.largest = np.maximum(self.largest, size)
+        self.worst = np.maximum(self.worst, drift(self.c, self.start, end))
+        residual = self.worst * size / np.where(self.largest > 0, self.largest, 1.0)
+        self.residual = np.maximum(self.residual, residual)
+        stop = np.count_nonzero(self.times <= (self.t + step)[:, None], axis=1)
+        for i in np.nonzero(accepted & (stop > self.next))[0].tolist():
+            self._between(i, step[i], int(stop[i]), found, path, cells[self.cell[i]])
+        self.state, self.residual = end, residual
         self.t = np.where(accepted, self.t + step, self.t)
-        size = np.maximum(kernel_size(self.c, self.state), np.finfo(np.float64).tiny)
-        drift = np.abs(invariants(self.c, self.state) - self.first) / size ** np.array([[2], [3]])
-        self.residual = np.maximum(self.residual, np.max(drift, axis=0))
         self.step = step * found.factor
 
     def _between(self, i: int, step: float, stop: int, found: Step, path: Path, row: int) -> None:
@@ -135,93 +138,74 @@ class Step(NamedTuple):
 
     Attributes
     ----------
-    states : Overlaps
+    states : Layers
         At the nodes: leading axes (cells, s).
     accepted : ndarray of bool, shape (cells,)
     factor : ndarray, shape (cells,)
         By which the next step should be longer.
     """
 
-    states: Overlaps
+    states: Layers
     accepted: Mask
     factor: Array
 
 
-def collocate(c: Training, start: Overlaps, step: Array, nodes: Table) -> Step:
-    """The collocation polynomial of (4): the gap is a linear problem for given kernels, these are integrals of it."""
-    s, (cells, D) = nodes.nodes.size, start.beta.shape
-    states = Overlaps(*(np.repeat(array[:, None], s, axis=1) for array in start))
+def collocate(c: Training, start: Layers, step: Array, nodes: Table) -> Step:
+    """The collocation polynomials of (2): the gap is a linear problem for given kernels, the layers are integrals."""
+    s = nodes.nodes.size
     integrals = step[:, None, None] * nodes.integrals
-    increment, moved = np.zeros((cells, s, D)), np.zeros((cells, s, D, D))
-    rates = kernel(c, states)
-    floor = np.finfo(np.float64).tiny
+    u, W = (np.repeat(array[:, None], s, axis=1) for array in (start.u, start.W))
+    rates, gap = kernel(c, u, W), np.repeat(start.gap[:, None], s, axis=1)
+    moved_u, moved_W = np.zeros_like(u), np.zeros_like(W)
+    slope = c.beside("loss_factor", 2) * c.beside("gamma", 2)
+    settled = np.zeros(step.size, dtype=bool)
+    flat = (*u.shape[:2], W[0, 0].size)
     for _ in range(ITERATIONS):
-        states, increment = _beta_and_gap(c, start, integrals, rates)
-        force = c.loss_factor[:, None, None] * np.einsum("cij,csj->csi", c.covariance, states.gap)
-        product = force[..., :, None] * states.beta[..., None, :]
-        moved = np.einsum("cij,cjkl->cikl", integrals, product + np.swapaxes(product, -1, -2))
-        states = states._replace(
-            n=start.n[:, None] + c.eta_u[:, None] * np.einsum("csii->cs", moved),
-            A=start.A[:, None] + c.eta_w[:, None, None, None] * moved,
-        )
-        new = kernel(c, states)
-        size = np.max(np.abs(new), axis=(1, 2, 3))
-        change = np.max(np.abs(new - rates), axis=(1, 2, 3))
+        gap = _gap(c, start, integrals, rates)
+        force = slope * (gap @ c.covariance)
+        moved_u = c.beside("eta_u", 2) * (integrals @ (W @ force[..., None])[..., 0])
+        product = (u[..., None] * force[..., None, :]).reshape(flat)
+        moved_W = c.beside("eta_w", 3) * (integrals @ product).reshape(W.shape)
+        u, W = start.u[:, None] + moved_u, start.W[:, None] + moved_W
+        new = kernel(c, u, W)
+        size, change = (np.max(np.abs(array), axis=(1, 2, 3)) for array in (new, new - rates))
         rates = new
-        settled = change <= SETTLED * np.maximum(size, floor) * D
+        settled = change <= SETTLED * size
         if np.all(settled | ~np.isfinite(change)):
             break
-    return Step(states, *_judge(c, states, increment, moved, settled, nodes))
-
-
-def _beta_and_gap(c: Training, start: Overlaps, integrals: Array, rates: Array) -> tuple[Overlaps, Array]:
-    """The gap d and the increment of beta at the nodes from (I + h a_ij B_j) (d, increment)_j = (d0, h a_ij B_j d0)."""
-    cells, s, D, _ = rates.shape
-    matrix = c.loss_factor[:, None, None, None] * rates @ c.covariance[:, None]
-    system = np.einsum("cij,cjkl->cikjl", integrals, matrix).reshape(cells, s * D, s * D)
-    first = np.tile(start.gap, s)
-    right = np.stack([first, np.einsum("cij,cj->ci", system, first)], axis=-1)
-    diagonal = np.arange(s * D)
-    system[:, diagonal, diagonal] += 1.0
-    gap, increment = np.moveaxis(np.linalg.solve(system, right), -1, 0).reshape(2, cells, s, D)
-    nothing = np.zeros((cells, s))
-    return Overlaps(nothing, nothing, start.beta[:, None] + increment, gap), increment
-
-
-def _judge(
-    c: Training, states: Overlaps, increment: Array, moved: Array, settled: Mask, nodes: Table
-) -> tuple[Mask, Array]:
-    """Whether the polynomials are resolved, each in units of what it belongs to, and how much the step may change."""
-    floor = np.finfo(np.float64).tiny
-    cells, s = states.n.shape
-    trace = np.einsum("csii->cs", states.A)
-    moved = moved.reshape(cells, s, -1)
-    tail = np.zeros(cells)
-    for polynomial, own, size in (
-        (states.gap, 1.0, np.linalg.norm(states.gap, axis=-1)),
-        (increment, 1.0, np.linalg.norm(states.beta, axis=-1)),
-        (moved, c.eta_u, np.abs(states.n)),
-        (moved, c.eta_w, np.abs(trace)),
-    ):
-        tail = np.maximum(tail, own * _tail(polynomial, nodes) / np.maximum(np.max(size, axis=1), floor))
+    tail = np.maximum.reduce([_tail(moved, whole, nodes) for moved, whole in (
+        (gap, gap), (moved_u, u), (moved_W.reshape(flat), W.reshape(flat)))])
     tail = np.where(np.isfinite(tail), tail, np.inf)
     factor = np.clip(0.9 * (RESOLVED / np.maximum(tail, 1e-30)) ** (1 / s), 0.25, 2.5)
-    return settled & (tail <= 4 * RESOLVED), np.where(settled, factor, 0.4)
+    return Step(Layers(u, W, gap), settled & (tail <= 4 * RESOLVED), np.where(settled, factor, 0.4))
 
 
-def _tail(values: Array, nodes: Table) -> Array:
-    """Size of the last two Legendre coefficients of vectors at the nodes, (cells, s, ...)."""
-    last = np.einsum("ks,cs...->ck...", nodes.spectrum[-2:], values)
-    return np.max(np.linalg.norm(last, axis=-1), axis=1)
+def _gap(c: Training, start: Layers, integrals: Array, rates: Array) -> Array:
+    """The gap d at the nodes from d_i + h a_ij c Theta_j Sx d_j = d(0)."""
+    cells, s, D, _ = rates.shape
+    matrix = c.beside("loss_factor", 3) * rates @ c.covariance[:, None]
+    system = integrals[:, :, None, :, None] * np.swapaxes(matrix, 1, 2)[:, None]
+    system = system.reshape(cells, s * D, s * D)
+    diagonal = np.arange(s * D)
+    system[:, diagonal, diagonal] += 1.0
+    return np.linalg.solve(system, np.tile(start.gap, s)[..., None]).reshape(cells, s, D)
 
 
-def _force(c: Training, state: Overlaps) -> Array:
+def _tail(moved: Array, whole: Array, nodes: Table) -> Array:
+    """Size of the last two Legendre coefficients of vectors at the nodes, (cells, s, ...), in units of `whole`."""
+    last = np.einsum("ks,csx->ckx", nodes.spectrum[-2:], moved)
+    size = np.max(np.abs(whole), axis=(1, 2))
+    return np.max(np.abs(last), axis=(1, 2)) / np.where(size > 0, size, 1.0)
+
+
+def _force(c: Training, state: Layers) -> Array:
     """Theta Sx (beta* - beta)."""
-    return np.einsum("cij,cjk,ck->ci", kernel(c, state), c.covariance, state.gap)
+    return np.einsum("cij,cjk,ck->ci", kernel(c, state.u, state.W), c.covariance, state.gap)
 
 
-def _rate(c: Training, state: Overlaps) -> Array:
+def _rate(c: Training, state: Layers) -> Array:
     """A bound of the rates of everything that moves."""
     spread = np.linalg.norm(c.covariance, axis=(1, 2))
     push = np.linalg.norm(np.einsum("cij,cj->ci", c.covariance, state.gap), axis=-1)
-    return c.loss_factor * (kernel_size(c, state) * spread + np.sqrt(c.coupling) * push)
+    coupling = np.abs(c.gamma) * np.sqrt(c.eta_u) * np.sqrt(c.eta_w)
+    return c.loss_factor * (kernel_size(c, state) * spread + coupling * push)

@@ -1,4 +1,4 @@
-"""Observables of the overlaps; equations (3) and (7)."""
+"""Observables of the layers; equations (3) and (7)."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..exact import Array
-from .overlaps import Overlaps, Training, kernel
+from .layers import Layers, Training, coefficients, kernel
 
 
-def observe(c: Training, state: Overlaps, names: Sequence[str]) -> dict[str, Array]:
+def observe(c: Training, state: Layers, names: Sequence[str]) -> dict[str, Array]:
     """The named observables, over (cells, times) and trailing axes; not the loss, which is the excess loss and more."""
     covariance, target = c.covariance[:, None], c.target
     asked = set(names)
-    found: dict[str, Array] = {"coefficients": state.beta}
+    found: dict[str, Array] = {"coefficients": coefficients(c, state.u, state.W)}
     if asked & {"excess_loss", "loss"}:
         found["excess_loss"] = 0.5 * c.loss_factor[:, None] * _square(covariance, state.gap)
     if "gap_norm" in asked:
         found["gap_norm"] = _norm(state.gap)
     if "alignment" in asked:
-        length = _norm(state.beta) * _norm(target)
+        beta = found["coefficients"]
+        length = _norm(beta) * _norm(target)
         cosine = np.full(length.shape, np.nan)
-        np.divide(state.beta @ target, length, out=cosine, where=length > 0)
+        np.divide(beta @ target, length, out=cosine, where=length > 0)
         found["alignment"] = np.clip(cosine, -1.0, 1.0)
     if "norm_u" in asked:
-        found["norm_u"] = np.sqrt(np.maximum(state.n, 0.0))
+        found["norm_u"] = _norm(state.u)
     if "norm_W" in asked:
-        found["norm_W"] = np.sqrt(np.maximum(np.trace(state.A, axis1=-2, axis2=-1), 0.0))
+        found["norm_W"] = _norm(state.W.reshape((*state.W.shape[:2], state.W.shape[2] * state.W.shape[3])))
     if asked & {"ntk_trace", "ntk_along_target"}:
-        theta = kernel(c, state)
+        theta = kernel(c, state.u, state.W)
         found["ntk_trace"] = np.sum(theta * covariance, axis=(-2, -1))
         labels = np.einsum("cij,j->ci", c.covariance, target)
-        power = np.broadcast_to((labels @ target)[:, None], state.n.shape)
-        along = np.full(state.n.shape, np.nan)
-        np.divide(_square(theta, np.broadcast_to(labels[:, None], state.beta.shape)), power, out=along, where=power > 0)
+        power = np.broadcast_to((labels @ target)[:, None], state.gap.shape[:-1])
+        along = np.full(state.gap.shape[:-1], np.nan)
+        np.divide(_square(theta, np.broadcast_to(labels[:, None], state.gap.shape)), power, out=along, where=power > 0)
         found["ntk_along_target"] = along
     return {name: values for name, values in found.items() if name in asked or name == "excess_loss"}
 

@@ -93,7 +93,7 @@ class LinearNetworkInputs(InputsNetwork):
         L = (c/2) E (f(x) - y)^2 = (c/2) [ (beta - target)^T Sigma (beta - target) + irreducible_loss ]
 
     with c = loss_factor, Sigma = m2 covariance = E x x^T, by du/dt = -eta_u dL/du, dW/dt = -eta_w dL/dW.  Exact at any
-    width: the overlaps |u|^2, W^T u, W^T W obey differential equations of their own, which are solved to 1e-12.
+    width: D + 1 hidden units do what p do, and their differential equation is solved to 1e-12.
     """
 
     slug: ClassVar[str] = "linear-network-inputs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,8 @@ from ..exact import Array
 from ..layout import Layout
 from .descent import descend
 from .flow import STAGES, Path, flow
+from .layers import Layers, Training, kernel, layers_of
 from .observables import observe
-from .overlaps import Training, kernel, overlaps_of_weights
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 TRAINING = ("gamma", "eta_u", "eta_w", "loss_factor", "m2")
 TOLERATED = 1e-9  # residual beyond which a cell has not converged
-NUMBERS = 2**22  # in the overlaps that exist at once
+NUMBERS = 2**22  # in the layers that exist at once
 
 Measure = Callable[[Training, Path], dict[str, Array]]
 
@@ -46,7 +47,7 @@ def kernel_dataset(problem: InputsNetwork) -> xr.Dataset:
     if axes[1] in problem.dims:
         raise ParameterError(axes[1], "is the name of an axis of the problem; rename it")
     with np.errstate(under="ignore"):
-        answer = _sweep(problem, lambda c, path: {"kernel": kernel(c, path.state)}, 1)
+        answer = _sweep(problem, lambda c, path: {"kernel": kernel(c, path.state.u, path.state.W)}, 1)
     values = np.where(answer["converged"][..., None, None], answer["kernel"], np.nan)
     long_name = {"long_name": "neural tangent kernel weighted by the rates", "symbol": r"\Theta", "units": "1"}
     inputs = problem.axis_labels["input"]
@@ -78,7 +79,7 @@ def _block(
 ) -> dict[str, Array]:
     c = _training(problem, columns)
     order = np.argsort(times, axis=1, kind="stable")
-    start = overlaps_of_weights(problem.u, problem.W, c)
+    start = layers_of(problem.u, problem.W, c)
     if "step_size" in columns:
         path = descend(c, start, columns["step_size"], times.astype(np.int64))
     else:
@@ -105,7 +106,7 @@ def _unsorted(path: Path, order: NDArray[np.int64]) -> Path:
     def put(array: Array) -> Array:
         return np.take_along_axis(array, back.reshape(back.shape + (1,) * (array.ndim - 2)), axis=1)
 
-    return Path(type(path.state)(*map(put, path.state)), put(path.residual))
+    return Path(Layers(*map(put, path.state)), put(path.residual))
 
 
 def _instants(problem: InputsNetwork) -> Array:
@@ -122,6 +123,6 @@ def _restored(layout: Layout, values: Array) -> Array:
     if values.ndim == 2:
         return back(values)
     trailing = values.shape[2:]
-    flat = values.reshape(*values.shape[:2], -1)
+    flat = values.reshape(*values.shape[:2], math.prod(trailing))
     columns = np.stack([back(flat[..., i]) for i in range(flat.shape[-1])], axis=-1)
     return columns.reshape(*columns.shape[:-1], *trailing)
