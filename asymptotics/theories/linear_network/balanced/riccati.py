@@ -83,7 +83,7 @@ def graded(log_scale: Array, Y: Array) -> tuple[Array, Array, Array]:
     for k in range(r):
         present = rest != 0
         score = np.where(present, log_scale[:, :, None] + np.log(np.where(present, np.abs(rest), 1.0)), 2 * ABSENT)
-        score = np.where(free, score, -np.inf).reshape(points, -1)
+        score = np.where(free, score, -np.inf).reshape(points, N * r)
         best = np.argmax(score, axis=1)
         row, column = best // r, best % r
         pivot = rest[every, row, column]

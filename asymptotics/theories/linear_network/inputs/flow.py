@@ -188,7 +188,8 @@ def _gap(c: Training, start: Layers, integrals: Array, rates: Array) -> Array:
     system = system.reshape(cells, s * D, s * D)
     diagonal = np.arange(s * D)
     system[:, diagonal, diagonal] += 1.0
-    return np.linalg.solve(system, np.tile(start.gap, s)[..., None]).reshape(cells, s, D)
+    solved: Array = np.linalg.solve(system, np.tile(start.gap, s)[..., None]).reshape((cells, s, D))
+    return solved
 
 
 def _tail(moved: Array, whole: Array, nodes: Table) -> Array:
