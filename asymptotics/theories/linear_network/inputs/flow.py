@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,7 +188,7 @@ def _gap(c: Training, start: Layers, integrals: Array, rates: Array) -> Array:
     system = system.reshape(cells, s * D, s * D)
     diagonal = np.arange(s * D)
     system[:, diagonal, diagonal] += 1.0
-    solved: Array = np.linalg.solve(system, np.tile(start.gap, s)[..., None]).reshape((cells, s, D))
+    solved: Any = np.linalg.solve(system, np.tile(start.gap, s)[..., None]).reshape((cells, s, D))
     return solved
 
 
