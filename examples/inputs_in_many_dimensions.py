@@ -34,7 +34,7 @@ def main() -> None:
     network = asy.LinearNetworkInputs(
         u=0.3 * rng.standard_normal(options.p) / np.sqrt(options.p),
         W=0.3 * rng.standard_normal((options.p, 4)) / np.sqrt(options.p),
-        covariance=np.diag(VARIANCES), target=[1.0, 0.8, 0.6, 0.4], t=np.linspace(0, 60, 400),
+        covariance=np.diag(VARIANCES), target=[1.0, 0.8, 0.6, 0.4], t=np.geomspace(0.05, 60, 400),
     )
     curve = network.solve(["coefficients"])
     h, steps = 0.01, np.array([20, 60, 100, 200, 400, 900, 1800, 3600, 6000])
@@ -66,7 +66,7 @@ def draw(path, network, curve, times, trained, balanced, modes, few, layers):
     with style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
         for k, colour in zip(range(4), COLOURS, strict=False):
-            left.plot(network.t[1:], curve.coefficients[1:, k], color=colour, label=f"{VARIANCES[k]:g}")
+            left.plot(network.t, curve.coefficients[:, k], color=colour, label=f"{VARIANCES[k]:g}")
             left.plot(times, trained[:, k], color=colour, linestyle="none", marker="o", markersize=3)
             left.axhline(network.target[k], color=colour, linewidth=0.5, linestyle=":")
             right.plot(balanced.t, modes.singular_values[:, k], color=colour)
@@ -74,7 +74,8 @@ def draw(path, network, curve, times, trained, balanced, modes, few, layers):
         left.set_xscale("log")
         left.set_xlabel("$t$")
         left.set_title("coefficients")
-        left.legend(title="variance of the input")
+        left.set_ylim(-0.05, 1.6)
+        left.legend(title="variance of the input", ncols=2, loc="upper left")
         right.set_xlabel("$t$")
         right.set_title("singular values of $W_2W_1$")
     plots.save(figure, path)
