@@ -161,6 +161,18 @@ def test_small_weights_learn_one_mode_after_the_other():
     assert np.max(np.abs(found.excess_loss - 0.5 * found.distance**2)) < 1e-14
 
 
+@pytest.mark.parametrize("scale", [1e-120, 1e-30, 1e30, 1e120])
+def test_scales(scale):
+    """Weights k W, S k^2, time 1/k^2: everything in units of its own; and the start is the start."""
+    W1, W2 = balanced_weights(3, 4, 2, 0.0, 0.7, seed=4)
+    S = np.random.default_rng(4).normal(size=(2, 4))
+    plain = BalancedLinearNetwork(W1=W1, W2=W2, correlation=S, t=TIMES).solve()
+    found = BalancedLinearNetwork(W1=scale * W1, W2=scale * W2, correlation=scale**2 * S, t=TIMES / scale**2).solve()
+    assert found.converged.all()
+    assert found.norm_1 / scale == pytest.approx(plain.norm_1, rel=1e-12)
+    assert found.singular_values / scale**2 == pytest.approx(plain.singular_values, abs=1e-12)
+
+
 def test_graded_elimination():
     rng = np.random.default_rng(8)
     Y = rng.normal(size=(50, 7, 3)) * 10 ** rng.uniform(-8, 0, size=(50, 7, 1))

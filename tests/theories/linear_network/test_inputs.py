@@ -232,6 +232,15 @@ def test_scales():
         assert scaled.norm_u == pytest.approx(k * plain.norm_u, rel=1e-12)
 
 
+def test_large_weights():
+    """A lazy network: products of order k^2 that cancel, a target of order one."""
+    u, W = np.array([0.4, -0.3, 0.2]), np.array([[0.3, 0.1], [0.2, 0.5], [-0.3, 0.6]])
+    for k in (1e3, 1e6):
+        found = LinearNetworkInputs(u=k * u, W=k * W, target=[1.0, -1.0], t=[1e-8, 1.0, 100.0]).solve()
+        assert found.converged.all()
+        assert found.coefficients[1:] == pytest.approx(np.array([[1.0, -1.0]] * 2), abs=1e-14)
+
+
 def test_weights_against_the_target_leave_the_saddle_late_or_not_at_all():
     """u = w and a negative target: F decays as it should, and then nothing pushes it across; or 1e-6 does."""
     w = np.array([0.6, -0.3])

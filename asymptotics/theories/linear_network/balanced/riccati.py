@@ -9,7 +9,7 @@ import numpy as np
 from ..exact import Array
 from .modes import Modes, eigenvectors
 
-EARLIEST = 1e-200  # stands for t = 0: nothing has moved
+EARLIEST = 1e-290  # stands for t = 0: nothing has moved
 ABSENT = -1e15  # logarithm that stands for that of zero
 
 

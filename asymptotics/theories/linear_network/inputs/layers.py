@@ -94,10 +94,11 @@ def drift(c: Training, start: Layers, state: Layers) -> Array:
 
 
 def mismatch(c: Training, state: Layers) -> Array:
-    """How far the gap and beta* - beta are apart, relative to these vectors, of every point."""
-    beta = coefficients(c, state.u, state.W)
-    size = np.linalg.norm(c.target) + np.linalg.norm(beta, axis=-1)
-    return np.linalg.norm(c.target - beta - state.gap, axis=-1) / np.where(size > 0, size, 1.0)
+    """How far the gap and beta* - beta are apart, relative to beta* and what beta is a sum of, of every point."""
+    apart = c.target - coefficients(c, state.u, state.W) - state.gap
+    lengths = np.linalg.norm(state.u, axis=-1) * np.linalg.norm(state.W, axis=(-2, -1))
+    size = np.linalg.norm(c.target) + np.abs(c.beside("gamma", state.u.ndim - 2)) * lengths
+    return np.linalg.norm(apart, axis=-1) / np.where(size > 0, size, 1.0)
 
 
 def _imbalance(c: Training, state: Layers) -> Array:

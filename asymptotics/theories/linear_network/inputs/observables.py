@@ -14,7 +14,7 @@ def observe(c: Training, state: Layers, names: Sequence[str]) -> dict[str, Array
     """The named observables, over (cells, times) and trailing axes; not the loss, which is the excess loss and more."""
     covariance, target = c.covariance[:, None], c.target
     asked = set(names)
-    found: dict[str, Array] = {"coefficients": coefficients(c, state.u, state.W)}
+    found: dict[str, Array] = {"coefficients": _coefficients(c, state)}
     if asked & {"excess_loss", "loss"}:
         found["excess_loss"] = 0.5 * c.loss_factor[:, None] * _square(covariance, state.gap)
     if "gap_norm" in asked:
@@ -38,6 +38,12 @@ def observe(c: Training, state: Layers, names: Sequence[str]) -> dict[str, Array
         np.divide(_square(theta, np.broadcast_to(labels[:, None], state.gap.shape)), power, out=along, where=power > 0)
         found["ntk_along_target"] = along
     return {name: values for name, values in found.items() if name in asked or name == "excess_loss"}
+
+
+def _coefficients(c: Training, state: Layers) -> Array:
+    """beta from the weights, or beta* - gap where that has more digits."""
+    near = _norm(state.gap) < 0.5 * _norm(c.target)
+    return np.where(near[..., None], c.target - state.gap, coefficients(c, state.u, state.W))
 
 
 def _square(matrix: Array, vector: Array) -> Array:
