@@ -87,10 +87,13 @@ def kernel_size(c: Training, state: Layers) -> Array:
 
 
 def drift(c: Training, start: Layers, state: Layers) -> Array:
-    """Change of the imbalance eta_w u u^T - eta_u W W^T in units of the kernel, of every cell; equation (6)."""
-    size = kernel_size(c, state)
+    """Change of the imbalance eta_w u u^T - eta_u W W^T in units of the kernel, of every cell; equation (6).
+
+    The initial weights are taken to be rounded.
+    """
+    size, rounding = kernel_size(c, state), np.finfo(np.float64).eps * kernel_size(c, start)
     change = np.max(np.abs(_imbalance(c, state) - _imbalance(c, start)), axis=(1, 2))
-    return change / np.where(size > 0, size, 1.0)
+    return (change + rounding) / np.where(size > 0, size, 1.0)
 
 
 def mismatch(c: Training, state: Layers) -> Array:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .problem import InputsNetwork
 
 TRAINING = ("gamma", "eta_u", "eta_w", "loss_factor", "m2")
-TOLERATED = 1e-9  # residual beyond which a cell has not converged
+TOLERATED = 1e-10  # residual beyond which a cell has not converged
 NUMBERS = 2**22  # in the layers that exist at once
 
 Measure = Callable[[Training, Path], dict[str, Array]]
