@@ -9,14 +9,18 @@ from .gaussian import Nonlinearity, nonlinearity
 from .problem import Prediction, Problem, check, grid
 from .theories import (
     THEORIES,
+    BalancedLinearNetwork,
     ConcreteFeatures,
     GiantStep,
     LinearNetwork,
     LinearNetworkEnsemble,
+    LinearNetworkInputs,
+    LinearNetworkInputsDescent,
     LinearNetworkPhases,
     LinearNetworkScaling,
     PolynomialSpikes,
     SpikedRandomFeatures,
+    balanced_weights,
     gaussian_readout,
 )
 
@@ -25,10 +29,13 @@ __version__ = "0.1.0"
 __all__ = [
     "THEORIES",
     "AccuracyWarning",
+    "BalancedLinearNetwork",
     "ConcreteFeatures",
     "GiantStep",
     "LinearNetwork",
     "LinearNetworkEnsemble",
+    "LinearNetworkInputs",
+    "LinearNetworkInputsDescent",
     "LinearNetworkPhases",
     "LinearNetworkScaling",
     "Nonlinearity",
@@ -37,6 +44,7 @@ __all__ = [
     "Prediction",
     "Problem",
     "SpikedRandomFeatures",
+    "balanced_weights",
     "check",
     "gaussian_readout",
     "grid",

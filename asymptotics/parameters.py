@@ -13,7 +13,9 @@ import numpy as np
 from .errors import ParameterError
 from .rationals import as_float, exact_array
 
-Kind = Literal["number", "rational", "size", "vector", "choice", "flag", "nonlinearity", "nonlinearities", "sizes"]
+Kind = Literal[
+    "number", "rational", "size", "vector", "matrix", "choice", "flag", "nonlinearity", "nonlinearities", "sizes"
+]
 
 CELL_KINDS = ("number", "rational", "size")
 _NO_DEFAULT: Any = dataclasses.MISSING
@@ -59,7 +61,7 @@ class Parameter:
             return "a name or an expression in x" + (", several" if self.kind == "nonlinearities" else "")
         bounds = [("> ", self.above), (">= ", self.low), ("< ", self.below), ("<= ", self.high)]
         words = " and ".join(sign + _number(bound) for sign, bound in bounds if bound is not None)
-        noun = {"size": "a whole number", "sizes": "whole numbers", "vector": "numbers",
+        noun = {"size": "a whole number", "sizes": "whole numbers", "vector": "numbers", "matrix": "rows of numbers",
                 "rational": 'a number or a fraction such as "1/2"'}.get(self.kind, "a number")
         text = f"{noun} {words}".strip()
         return text + " or null" if self.optional else text
@@ -116,9 +118,9 @@ def parameter(
     symbol : str
         LaTeX, for axes and tables.
     kind : str
-        "number", "rational", "size" (cell parameters: scalars or arrays); "vector", "choice", "flag", "nonlinearity",
-        "nonlinearities", "sizes" (fixed parameters: one per problem).  A "rational" stays exact where it is given as
-        integers, fractions or text such as "1/2".
+        "number", "rational", "size" (cell parameters: scalars or arrays); "vector", "matrix", "choice", "flag",
+        "nonlinearity", "nonlinearities", "sizes" (fixed parameters: one per problem).  A "rational" stays exact where
+        it is given as integers, fractions or text such as "1/2".
     low, high, above, below : float, optional
         Inclusive (`low`, `high`) and exclusive (`above`, `below`) bounds.
     infinite : bool
@@ -287,6 +289,13 @@ def _canonical_vector(declared: Parameter, name: str, value: Any) -> np.ndarray:
     return array
 
 
+def _canonical_matrix(declared: Parameter, name: str, value: Any) -> np.ndarray:
+    array = _numeric(declared, name, value)
+    if array.ndim != 2 or not array.size:
+        raise ParameterError(name, f"must be a matrix, a list of rows of equal length, got {_shown(value)}")
+    return array
+
+
 def _canonical_choice(declared: Parameter, name: str, value: Any) -> str:
     if not isinstance(value, str) or value not in declared.choices:
         raise ParameterError(name, f"must be {declared.range}, got {_shown(value)}")
@@ -323,6 +332,7 @@ _CANONICAL: dict[str, Callable[[Parameter, str, Any], Any]] = {
     "rational": _canonical_cell,
     "size": _canonical_cell,
     "vector": _canonical_vector,
+    "matrix": _canonical_matrix,
     "choice": _canonical_choice,
     "flag": _canonical_flag,
     "nonlinearity": _canonical_nonlinearity,

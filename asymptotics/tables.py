@@ -81,9 +81,14 @@ def render(table: Table, width: int | None = None, rows: int | None = None) -> s
 
 def _header(theory: str, version: str, parameters: Mapping[str, Any], columns: Iterable[Any]) -> dict[str, str]:
     # what varies is in the columns, and a spectrum has no place in a comment
-    fixed = {name: f"{len(value)} numbers" if isinstance(value, list) and len(value) > _LONGEST_LIST else value
+    fixed = {name: f"{_count(value)} numbers" if _count(value) > _LONGEST_LIST else value
              for name, value in parameters.items() if name not in set(columns)}
     return {"theory": theory, "version": version, "parameters": json.dumps(fixed)}
+
+
+def _count(value: Any) -> int:
+    """How many numbers a list, or a list of rows, has."""
+    return sum(map(_count, value)) if isinstance(value, list) else 1
 
 
 def _flat(dims: Sequence[str], shape: Sequence[int], coords: Mapping[str, Any], data: Mapping[str, Any]) -> Table:

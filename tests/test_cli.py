@@ -196,7 +196,7 @@ def test_settings_are_json_or_else_strings(run: Any) -> None:
     assert parameters["model"] == "double"
     assert parameters["activation"] == "relu"
     assert parameters["exact"] is False
-    assert list(parameters) == ["alpha", "lam", "shift", "n", "activation", "levels", "model", "exact"]
+    assert list(parameters) == ["alpha", "lam", "shift", "n", "activation", "levels", "weights", "model", "exact"]
 
 
 def test_json_has_neither_nan_nor_infinity(run: Any) -> None:

@@ -238,6 +238,29 @@ def test_problems_and_predictions_are_frozen() -> None:
         del prediction.problem
 
 
+def test_a_matrix_is_one_value_of_a_problem() -> None:
+    given = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    problem = Toy(alpha=[1.0, 2.0], lam=1.0, weights=given)
+    assert problem.shape == (2,)
+    assert problem.weights.dtype == np.float64 and not problem.weights.flags.writeable
+    labelled = xr.DataArray(given, dims=("row", "column"))
+    same = (given.tolist(), np.asfortranarray(given), given.astype(np.int32), labelled)
+    for value in same:
+        twin = Toy(alpha=[1.0, 2.0], lam=1.0, weights=value)
+        assert twin == problem and hash(twin) == hash(problem)
+    assert pickle.loads(pickle.dumps(problem)) == problem == problem.replace(lam=1.0)
+    for other in (given.T, given.reshape(1, 6), given + 1):
+        assert problem.replace(weights=other) != problem
+    given[0, 0] = 7.0
+    assert problem.weights[0, 0] == 1.0
+    assert "weights=[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]" in repr(problem)
+    assert "weights=<4x5; 0 to 0>" in repr(problem.replace(weights=np.zeros((4, 5))))
+    stored = json.loads(problem.solve().to_dataset().attrs["parameters"])["weights"]
+    assert stored == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    assert problem.replace(weights=stored) == problem
+    assert problem.isel(alpha=0).weights.shape == (2, 3)
+
+
 def test_observables_may_not_be_named_like_parameters() -> None:
     class Clash(Prediction):
         alpha = observable("an error")
@@ -407,6 +430,14 @@ def test_paired_parameters_become_coordinates_of_one_axis() -> None:
         ({"levels": []}, "levels: must be a list of numbers, got []"),
         ({"levels": [1, 2, 3, 4]}, "levels: must have at most 3 values, got 4"),
         ({"levels": ["a"]}, "levels: must be numbers, got ['a']"),
+        ({"weights": 1.0}, "weights: must be a matrix, a list of rows of equal length, got 1.0"),
+        ({"weights": [1.0, 2.0]}, "weights: must be a matrix, a list of rows of equal length, got [1.0, 2.0]"),
+        ({"weights": [[[1.0]]]}, "weights: must be a matrix, a list of rows of equal length, got [[[1.0]]]"),
+        ({"weights": []}, "weights: must be a matrix, a list of rows of equal length, got []"),
+        ({"weights": [[], []]}, "weights: must be a matrix, a list of rows of equal length, got [[], []]"),
+        ({"weights": [[1.0], [1.0, 2.0]]}, "weights: must be rows of numbers or null, got a ragged list [[1.0], "),
+        ({"weights": [["a"]]}, "weights: must be rows of numbers or null, got [['a']]"),
+        ({"weights": [[1.0, np.nan]]}, "weights: must be a finite number, got nan at index (0, 1)"),
         ({"model": "summ"}, "model: must be one of sum, double, got 'summ'"),
         ({"model": 1}, "model: must be one of sum, double, got 1"),
         ({"exact": 1}, "exact: must be true or false, got 1"),
@@ -437,7 +468,7 @@ def test_a_missing_parameter_is_named() -> None:
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
 ))
 def test_any_json_value_is_taken_or_refused(value: object) -> None:
-    for name in ("alpha", "n", "levels", "model", "exact"):
+    for name in ("alpha", "n", "levels", "weights", "model", "exact"):
         try:
             problem = Toy(**{"alpha": 1.0, "lam": 1.0, name: value})
         except ParameterError as error:

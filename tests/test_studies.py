@@ -247,6 +247,16 @@ def test_a_study_without_axes_is_one_row(tmp_path: Path) -> None:
 # ---- files
 
 
+def test_matrices_in_a_study():
+    """One for all cells, or an axis of them."""
+    study = studies.parse(document(parameters={"lam": 0.5, "weights": [[1.0, 2.0]]}, axes={"alpha": [1.0, 2.0]}))
+    assert study.problems()[0] == Toy(**asy.grid(alpha=[1.0, 2.0]), lam=0.5, weights=[[1.0, 2.0]])
+    study = studies.parse(document(axes={"alpha": [1.0], "weights": [[[1.0]], [[2.0, 3.0]]]}))
+    assert [problem.weights.tolist() for problem in study.problems()] == [[[1.0]], [[2.0, 3.0]]]
+    with pytest.raises(ParameterError, match=r"axes\.weights: must be a matrix"):
+        studies.parse(document(axes={"alpha": [1.0], "weights": [[1.0]]}))
+
+
 def test_everything_is_written(tmp_path: Path, installed: Callable) -> None:
     installed(simulate)
     (tmp_path / "curve.toml").write_text(TOML)
@@ -259,7 +269,8 @@ def test_everything_is_written(tmp_path: Path, installed: Callable) -> None:
     comments = [line for line in (out / "curve.csv").read_text().splitlines() if line.startswith("#")]
     assert comments[0] == "# theory: toy"
     assert json.loads(comments[2].removeprefix("# parameters: ")) == {
-        "lam": 0.5, "n": None, "activation": "tanh", "levels": [1.0, 2.0], "model": "sum", "exact": True}
+        "lam": 0.5, "n": None, "activation": "tanh", "levels": [1.0, 2.0], "weights": None,
+        "model": "sum", "exact": True}
     table = rows(out / "curve.csv")
     assert list(table[0]) == ["alpha", "shift", "test_error", "floor", "converged", "residual"]
     assert len(table) == 24

@@ -35,6 +35,7 @@ class Toy(Problem):
     n: Any = parameter("number of samples", symbol="n", kind="size", low=1, default=None)
     activation: Any = parameter("activation", symbol=r"\sigma", kind="nonlinearity", default="tanh")
     levels: Any = parameter("levels", symbol="u", kind="vector", default=(1.0, 2.0))
+    weights: Any = parameter("weights", symbol="W", kind="matrix", default=None)
     model: str = parameter("model", symbol="", kind="choice", choices=("sum", "double"), default="sum")
     exact: bool = parameter("whether exact", symbol="", kind="flag", default=True)
 

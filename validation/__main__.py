@@ -18,6 +18,7 @@ from . import (
     concrete_features,
     giant_step,
     linear_network_ensemble_protocol,
+    linear_network_inputs_protocol,
     linear_network_protocol,
     polynomial_protocol,
     spiked_random_features,
@@ -31,6 +32,7 @@ PROTOCOLS: dict[str, Callable[[str], Protocol]] = {
     "giant-step": giant_step.protocol,
     "linear-network": linear_network_protocol.protocol,
     "linear-network-ensemble": linear_network_ensemble_protocol.protocol,
+    "linear-network-inputs": linear_network_inputs_protocol.protocol,
     "polynomial-spikes": polynomial_protocol.protocol,
     "spiked-random-features": spiked_random_features.protocol,
 }

@@ -1,26 +1,40 @@
 """The theories, by slug."""
 
 from ..problem import Problem
-from .linear_network import LinearNetwork, LinearNetworkEnsemble, LinearNetworkPhases, LinearNetworkScaling
+from .linear_network import (
+    BalancedLinearNetwork,
+    LinearNetwork,
+    LinearNetworkEnsemble,
+    LinearNetworkInputs,
+    LinearNetworkInputsDescent,
+    LinearNetworkPhases,
+    LinearNetworkScaling,
+    balanced_weights,
+)
 from .polynomial_spikes import PolynomialSpikes
 from .spiked_random_features import ConcreteFeatures, GiantStep, SpikedRandomFeatures, gaussian_readout
 
 THEORIES: dict[str, type[Problem]] = {
     problem.slug: problem for problem in (
         GiantStep, SpikedRandomFeatures, ConcreteFeatures, PolynomialSpikes, LinearNetwork, LinearNetworkEnsemble,
-        LinearNetworkScaling, LinearNetworkPhases,
+        LinearNetworkScaling, LinearNetworkPhases, LinearNetworkInputs, LinearNetworkInputsDescent,
+        BalancedLinearNetwork,
     )
 }
 
 __all__ = [
     "THEORIES",
+    "BalancedLinearNetwork",
     "ConcreteFeatures",
     "GiantStep",
     "LinearNetwork",
     "LinearNetworkEnsemble",
+    "LinearNetworkInputs",
+    "LinearNetworkInputsDescent",
     "LinearNetworkPhases",
     "LinearNetworkScaling",
     "PolynomialSpikes",
     "SpikedRandomFeatures",
+    "balanced_weights",
     "gaussian_readout",
 ]

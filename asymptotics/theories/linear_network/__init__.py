@@ -1,8 +1,19 @@
-"""The two-layer linear network on one-dimensional data: training solved exactly at any width, and its phases."""
+"""Two-layer linear networks: training solved exactly at any width, averaged over initial weights, and its phases."""
 
+from .balanced import BalancedLinearNetwork, balanced_weights
 from .ensemble import LinearNetworkEnsemble
+from .inputs import LinearNetworkInputs, LinearNetworkInputsDescent
 from .phases import LinearNetworkPhases
 from .problem import LinearNetwork
 from .scaling import LinearNetworkScaling
 
-__all__ = ["LinearNetwork", "LinearNetworkEnsemble", "LinearNetworkPhases", "LinearNetworkScaling"]
+__all__ = [
+    "BalancedLinearNetwork",
+    "LinearNetwork",
+    "LinearNetworkEnsemble",
+    "LinearNetworkInputs",
+    "LinearNetworkInputsDescent",
+    "LinearNetworkPhases",
+    "LinearNetworkScaling",
+    "balanced_weights",
+]

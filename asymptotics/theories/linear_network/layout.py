@@ -40,6 +40,8 @@ class Layout:
         Their lengths.
     shape : tuple of int
         (constants, instants), or the other way where instants are few: rows are long.
+    upright : bool
+        Whether it is (constants, instants).
     """
 
     def __init__(self, shape: tuple[int, ...], constant_shape: tuple[int, ...]) -> None:
@@ -49,8 +51,8 @@ class Layout:
         self._lengths = tuple(shape[axis] for axis in self._order)
         self.constants = math.prod(self._lengths[:self._own])
         self.instants = math.prod(self._lengths[self._own:])
-        self._upright = self.instants >= min(self.constants, LONG)
-        self.shape = (self.constants, self.instants) if self._upright else (self.instants, self.constants)
+        self.upright = self.instants >= min(self.constants, LONG)
+        self.shape = (self.constants, self.instants) if self.upright else (self.instants, self.constants)
 
     def times(self, t: Array) -> Array:
         """Times as a matrix, with one row or column where they are the same for all constants."""
@@ -59,23 +61,23 @@ class Layout:
         lengths = (*(ordered.shape if shared else self._lengths)[:self._own], *self._lengths[self._own:])
         constants = math.prod(lengths[:self._own])
         matrix = np.broadcast_to(ordered, lengths).reshape(constants, self.instants)
-        return matrix if self._upright else matrix.T
+        return matrix if self.upright else matrix.T
 
     def restore(self, matrix: Array) -> Array:
         """A matrix as an array over the axes of the cells."""
-        matrix = matrix if self._upright else matrix.T
+        matrix = matrix if self.upright else matrix.T
         return np.transpose(matrix.reshape(self._lengths), np.argsort(self._order))
 
     def tiles(self, start: int, stop: int) -> Iterator[Tile]:
         """Blocks of at most TILE points that cover these constants at all instants."""
         rows, columns = (start, stop), (0, self.instants)
-        if not self._upright:
+        if not self.upright:
             rows, columns = columns, rows
         width = max(1, min(columns[1] - columns[0], TILE))
         height = max(1, TILE // width)
         for top in range(*rows, height):
             for left in range(*columns, width):
                 across, down = slice(left, min(left + width, columns[1])), slice(top, min(top + height, rows[1]))
-                own = down if self._upright else across
+                own = down if self.upright else across
                 inside = slice(own.start - start, own.stop - start)
-                yield Tile(down, across, (inside, None) if self._upright else (None, inside))
+                yield Tile(down, across, (inside, None) if self.upright else (None, inside))

@@ -1,0 +1,125 @@
+"""What can be asked about inputs in many dimensions: `LinearNetworkInputs`, `LinearNetworkInputsDescent`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ....errors import ParameterError
+from ....parameters import parameter
+from ....problem import Problem
+from . import solution
+from .prediction import LinearNetworkInputsPrediction
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+ROUNDED = 1e-12  # a covariance may be asymmetric or negative by this, relatively: it was rounded
+
+
+class InputsNetwork(Problem):
+    """A two-layer linear network with D inputs, its initial weights and rates, and the data."""
+
+    u: Any = parameter("initial output weights, p of them", symbol="u", kind="vector")
+    W: Any = parameter("initial input weights, p rows of D", symbol="W", kind="matrix")
+    target: Any = parameter(
+        r"the best D coefficients: E x y = m2 covariance target", symbol=r"\beta^\star", kind="vector"
+    )
+    covariance: Any = parameter(
+        "second moments E x x^T of the inputs in units of m2, D x D; null for the identity", symbol=r"\Sigma/m_2",
+        kind="matrix", default=None,
+    )
+    m2: Any = parameter("unit of the covariance", symbol="m_2", above=0, default=1.0)
+    gamma: Any = parameter("factor of the output, f(x) = gamma u^T W x; not 0", symbol=r"\gamma", default=1.0)
+    eta_u: Any = parameter("learning rate of the output weights", symbol=r"\eta_u", low=0, default=1.0)
+    eta_w: Any = parameter("learning rate of the input weights", symbol=r"\eta_w", low=0, default=1.0)
+    loss_factor: Any = parameter(
+        "factor c of the loss (c/2) E (f(x) - y)^2: 1 for half the mean square, 2 for the mean square", symbol="c",
+        above=0, default=1.0,
+    )
+    irreducible_loss: Any = parameter(
+        "mean square that no coefficients remove", symbol=r"L_\infty", low=0, default=0.0
+    )
+
+    @property
+    def axis_labels(self) -> dict[str, np.ndarray]:
+        """Numbers of the inputs."""
+        return {"input": np.arange(self.W.shape[1])}
+
+    def _validate(self) -> None:
+        p, D = self.W.shape
+        if len(self.u) != p:
+            raise ParameterError("W", f"must have as many rows as u has entries ({len(self.u)}), got {p}")
+        if len(self.target) != D:
+            raise ParameterError("target", f"must have as many entries as W has columns ({D}), got {len(self.target)}")
+        if np.any(self.cells.arrays["gamma"] == 0):
+            raise ParameterError("gamma", "must not be 0: the network would be zero for ever")
+        if np.ndim(self.eta_u) == np.ndim(self.eta_w) == 0 and self.eta_u == self.eta_w == 0:
+            raise ParameterError("eta_u", "and eta_w must not both be 0: nothing would be trained")
+        if self.covariance is not None:
+            self._validate_covariance(D)
+
+    def _validate_covariance(self, D: int) -> None:
+        if self.covariance.shape != (D, D):
+            got = " x ".join(map(str, self.covariance.shape))
+            raise ParameterError("covariance", f"must be {D} x {D}, as W has {D} columns, got {got}")
+        largest = np.max(np.abs(self.covariance))
+        if largest == 0:
+            raise ParameterError("covariance", "must not be zero")
+        unit = self.covariance / largest
+        if np.max(np.abs(unit - unit.T)) > ROUNDED:
+            raise ParameterError("covariance", "must be symmetric")
+        lowest = float(np.linalg.eigvalsh(unit)[0])
+        if lowest < -ROUNDED * D:
+            raise ParameterError("covariance", f"must have no negative eigenvalue, got {lowest * largest:.3g}")
+
+    def kernel(self) -> xr.Dataset:
+        """The matrix Theta of the neural tangent kernel K(x, x') = x^T Theta x', weighted by the rates; equation (3).
+
+        Returns
+        -------
+        xarray.Dataset
+            `kernel` over the cells, `input` and `other_input`; NaN in cells that did not converge.
+        """
+        return solution.kernel_dataset(self)
+
+
+class LinearNetworkInputs(InputsNetwork):
+    """Gradient flow of a two-layer linear network of any width on inputs of any covariance, from given weights.
+
+    f(x) = gamma sum_i u_i <W_i, x> = <beta, x>, trained on
+
+        L = (c/2) E (f(x) - y)^2 = (c/2) [ (beta - target)^T Sigma (beta - target) + irreducible_loss ]
+
+    with c = loss_factor, Sigma = m2 covariance = E x x^T, by du/dt = -eta_u dL/du, dW/dt = -eta_w dL/dW.  Exact at any
+    width: D + 1 hidden units do what p do, and their differential equation is solved to 1e-12.
+    """
+
+    slug: ClassVar[str] = "linear-network-inputs"
+    title: ClassVar[str] = "Training of a finite-width linear network on inputs of any covariance"
+    source: ClassVar[str] = "arXiv:2401.07085 (beyond it); docs/theories/linear_network_inputs.md"
+    prediction: ClassVar[type[LinearNetworkInputsPrediction]] = LinearNetworkInputsPrediction
+
+    t: Any = parameter("training time", symbol="t", low=0)
+
+    def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
+        return solution.solve(self, observables, refinement)
+
+
+class LinearNetworkInputsDescent(InputsNetwork):
+    """Gradient descent of the same network: `steps` steps u -= step_size eta_u dL/du, W -= step_size eta_w dL/dW.
+
+    Exact at any width and step size.  A run that diverges leaves the range of float64 and does not converge.
+    """
+
+    slug: ClassVar[str] = "linear-network-inputs-descent"
+    title: ClassVar[str] = "Gradient descent of a finite-width linear network on inputs of any covariance"
+    source: ClassVar[str] = "docs/theories/linear_network_inputs.md"
+    prediction: ClassVar[type[LinearNetworkInputsPrediction]] = LinearNetworkInputsPrediction
+
+    step_size: Any = parameter("step size, in units of the rates", symbol="h", above=0)
+    steps: Any = parameter("number of steps", symbol="k", kind="size", low=0)
+
+    def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
+        return solution.solve(self, observables, refinement)
