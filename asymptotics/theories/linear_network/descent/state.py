@@ -75,7 +75,7 @@ def fill(part: Part, scale: Scale, x: Array, y: Array, r: Array, state: State) -
     np.multiply(q, q, out=state.down)
     np.add(state.up, state.down, out=state.double)
     np.copyto(state.r, r)
-    _coefficient(c, state)
+    _coefficient(c, part.instants, state)
     product = p * q
     Gam = np.abs(product)
     with np.errstate(over="ignore"):
@@ -94,8 +94,8 @@ def _imbalance(part: Part, Gam: Array) -> Array:
     return part.units.imbalance / np.where(before == 0, 1.0, before) * Gam
 
 
-def _coefficient(c: Constants, state: State) -> None:
-    """F = F0 + (r0 - r), A - r or (P - Q)/(2 kap), whichever has the most digits; and the residual."""
+def _coefficient(c: Constants, counts: Array, state: State) -> None:
+    """F = F0 + (r0 - r), A - r or, after a first step, (P - Q)/(2 kap), whichever has the most digits; the residual."""
     F, other, r = state.F, state.work, state.r
     difference = state.up - state.down
     twice = 2 * c.kap * (np.abs(c.A) + np.abs(r))
@@ -107,7 +107,7 @@ def _coefficient(c: Constants, state: State) -> None:
     np.subtract(c.r0, r, out=other)
     np.add(other, c.F0, out=other)
     np.copyto(F, other, where=np.abs(r) > 0.5 * np.abs(c.r0))
-    np.divide(difference, 2 * c.kap, out=F, where=2 * state.double < twice)
+    np.divide(difference, 2 * c.kap, out=F, where=(2 * state.double < twice) & (counts > 0))
 
 
 def _flipped(units: Units, c: Constants, flipped: NDArray[np.bool_]) -> Units:
