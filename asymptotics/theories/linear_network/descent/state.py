@@ -131,3 +131,5 @@ def write_diverged(
             np.copyto(values, np.inf, where=diverged & grows.get(name, True))
         elif name in ("coefficient", "gap", "cosine"):
             np.copyto(values, np.nan, where=diverged)
+        elif name == "residual":
+            np.copyto(values, 0.0, where=diverged)
