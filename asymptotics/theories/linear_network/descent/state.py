@@ -70,7 +70,8 @@ def fill(part: Part, scale: Scale, x: Array, y: Array, r: Array, state: State) -
         p, q = x * scale.unit, y * scale.unit
         diverged = ~(p * p + q * q + c.kap * np.abs(r) + np.abs(r) < LARGEST)
     if np.any(diverged):
-        p, q, r = (np.where(diverged, 0.0, values) for values in (p, q, r))
+        lost = diverged & (c.kap > 0)
+        p, q, r = np.where(lost, 0.0, p), np.where(lost, 0.0, q), np.where(diverged, 0.0, r)
     np.multiply(p, p, out=state.up)
     np.multiply(q, q, out=state.down)
     np.add(state.up, state.down, out=state.double)

@@ -18,7 +18,7 @@ Places = NDArray[np.intp]
 
 CHECK = 64  # steps from one look at who has arrived to the next
 SETTLED = 2.0**-60  # relative change of x and y in all steps to come, below which they rest
-SLOWEST, FASTEST = 1e-280, 1e280  # H in units of the largest rate: below nothing moves, above float64 holds nothing
+SLOWEST, FASTEST = 1e-40, 1e280  # H: below nothing moves in 2^53 steps, above float64 holds nothing
 
 
 class Start(NamedTuple):
@@ -56,7 +56,7 @@ def start_of(c: Constants, step: Array) -> Start:
     in_range = c.in_range & (H < FASTEST) & ((pull < LARGEST) | (c.r0 == 0))
     frozen = ~(in_range & (H > SLOWEST))
     root = np.where(frozen, 1.0, 0.5 * np.sqrt(np.where(frozen, 4.0, H)))
-    pull = np.where(frozen | (c.r0 == 0), 0.0, pull)
+    pull = np.where(frozen | ~(pull < LARGEST), 0.0, pull)
     z = np.where(in_range, root * np.sqrt(np.stack([c.bP, c.bQ])), 0.0)
     return Start(z, np.stack([pull, -pull]), np.where(in_range, c.r0, 0.0), 1 / root, frozen, in_range)
 
@@ -200,7 +200,7 @@ class Walk:
             return None
         factor = np.where(gone | self._frozen | diverged | (self.r == 0), 1.0, factor)
         departed = Departed(
-            self.cells[leaves], ~leaves, np.where(diverged, np.inf, self.z)[:, leaves],
+            self.cells[leaves], ~leaves, np.where(diverged & (self._pull != 0), np.inf, self.z)[:, leaves],
             np.where(diverged, np.inf, self.r)[leaves], factor[leaves], rests[leaves], gone[leaves],
         )
         kept = departed.kept

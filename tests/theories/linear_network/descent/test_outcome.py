@@ -6,6 +6,7 @@ import pytest
 import asymptotics as asy
 from asymptotics import AccuracyWarning, LinearNetworkDescent, ParameterError
 from asymptotics.datasets import spell
+from asymptotics.plots import category_map
 from tests.reference.linear_network import descent
 
 from ..problems import CASES
@@ -59,8 +60,10 @@ def test_outcome_is_that_of_the_weights(target):
 
 def test_degenerate_outcomes():
     one = dict(u=[1.0, 0.5], w=[1.0, 0.5], step_size=0.1, steps=0)
+
     def label(**changes):
-        return str(spell(LinearNetworkDescent(**{**one, "target_coefficient": 1.0, **changes}).outcome().outcome).values)
+        found = LinearNetworkDescent(**{**one, "target_coefficient": 1.0, **changes}).outcome()
+        return str(spell(found.outcome).values)
 
     assert label(u=[0.0, 0.0], w=[0.0, 0.0]) == "saddle"  # nothing moves
     assert label(target_coefficient=-1.0) == "saddle"  # u = w, out of reach
@@ -87,14 +90,7 @@ def test_labelled_outcome(tmp_path):
     for name in found:
         assert np.ravel(found[name].values).tolist() == pytest.approx(
             [float(cell[name].values[0]) for cell in cells], rel=1e-13, nan_ok=True), name
-    (ax,) = (asy_category_map(found),)
-    assert ax.get_xlabel()
-
-
-def asy_category_map(found):
-    from asymptotics.plots import category_map
-
-    return category_map(found, "outcome")
+    assert category_map(found, "outcome").get_xlabel()
 
 
 def test_bad_questions():
