@@ -4,8 +4,8 @@
 
 Loss and kernel against steps of a network in NTK parametrisation, for step sizes below 2, between 2 and 4, and above 4
 in units of 1/(c m2 Theta_0): lines are the exact map of three numbers, points are the actual 2p weights.  Beside them
-where descent goes, over step size and target; beyond the dashed line no minimum is stable.  Prints the kernel at the end, and the largest deviation of the weights
-from the map in units of 1e-10.  Writes catapult.png.
+where descent goes, over step size and target; beyond the dashed line no minimum is stable.  Prints the kernel at the
+end, and the largest deviation of the weights from the map in units of 1e-10.  Writes catapult.png.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from asymptotics import plots
 from asymptotics.plots.style import COLOURS, style
 from validation.linear_network_descent import simulate
 
-STRENGTHS = (1.0, 2.5, 3.5, 3.9, 4.2)  # h c m2 Theta_0
+STRENGTHS = (0.7, 2.5, 3.5, 3.9, 4.2)  # h c m2 Theta_0
 STEPS = 30
 
 
@@ -44,7 +44,7 @@ def main() -> None:
         known = np.isfinite(exact.loss) & (exact.loss > 1e-20) & (exact.loss < 1e20)
         worst = np.max(np.abs(trained["ntk"][known] / exact.ntk[known] - 1))
         end = curve.outcome()
-        print(f"{strength:9.2f}   {str(asy.datasets.spell(end.outcome).values):10s}   "
+        print(f"{strength:9.2f}   {asy.datasets.spell(end.outcome).values!s:10s}   "
               f"{float(end.final_ntk) / rate:32.3f}   {1e10 * worst:+.1f}")
         for ax, name, scale in ((axes[0], "excess_loss", 1.0), (axes[1], "ntk", rate)):
             ax.plot(curve.steps, exact.values[name] / scale, color=colour, label=f"{strength:g}")
@@ -59,7 +59,7 @@ def main() -> None:
             ax.set_title(name)
             ax.set_yscale("log")
         axes[0].set_ylim(1e-10, 1e4)
-        axes[1].set_ylim(0.1, 10)
+        axes[1].set_ylim(0.02, 10)
         axes[0].legend(title=r"$h k\,\Theta_0$")
         plots.category_map(outcomes, "outcome", x="step_size", ax=axes[2])
         axes[2].set_xscale("linear")

@@ -13,6 +13,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "docs/theories/giant_step.md": (),
     "docs/theories/polynomial_spikes.md": ("polynomial-spikes",),
     "docs/theories/linear_network.md": ("linear-network",),
+    "docs/theories/linear_network_descent.md": ("linear-network-descent",),
 }
 
 

@@ -1,4 +1,4 @@
-"""`linear-network-descent`: the actual weights of a problem trained by gradient descent, on the full sample or batches."""
+"""`linear-network-descent`: actual weights trained by gradient descent, on the full sample or on batches."""
 
 from __future__ import annotations
 

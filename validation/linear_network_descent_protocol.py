@@ -189,7 +189,7 @@ def _drift_settings(networks: int) -> list[Setting]:
         Setting(name="label noise, h = 0.04", problem=problem, judged=("corrected drift",),
                 values={"corrected drift": 1.0}, wrong={"without the fluctuations of the gap": {
                     "corrected drift": leading}},
-                simulate=simulate_drift, law=INVERSE_SIZE, networks={25: networks}, precision={"corrected drift": 0.01}),
+                simulate=simulate_drift, networks={25: networks}, precision={"corrected drift": 0.01}),
     ]
 
 

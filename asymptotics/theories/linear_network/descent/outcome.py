@@ -50,7 +50,7 @@ class Course(NamedTuple):
     z: Array
     r: Array
     label: NDArray[np.int8]
-    count: Array
+    steps: Array
     peak: Array
 
 
@@ -77,7 +77,7 @@ def outcome(problem: LinearNetworkDescent, max_steps: int, tolerance: float) -> 
                 layout.by_constants(matrix)[where] = values[:, None]
             known = start.in_range
             label[where] = np.where(known, course.label, -1)
-            count[where] = np.where(known, course.count, np.nan)
+            count[where] = np.where(known, course.steps, np.nan)
             first = np.abs(start.r)
             with np.errstate(over="ignore"):
                 rise = np.where(first > 0, course.peak / np.where(first > 0, first, 1.0), np.nan) ** 2
@@ -86,18 +86,18 @@ def outcome(problem: LinearNetworkDescent, max_steps: int, tolerance: float) -> 
             for part in grid.parts(where, block):
                 state.reshape(part.tile.shape)
                 here = scale.part(part.tile.cells)
-                now, diverged = fill(part, here, *(part.tile.of(matrix) for matrix in path), state)
+                now, diverged = fill(part, here, [part.tile.of(matrix) for matrix in path], state)
                 out = {name: part.tile.of(matrix) for name, matrix in final.items()}
                 with np.errstate(over="ignore"):
                     np.multiply(state.double, 0.5 * here.rate, out=out["stability"])
                 writer.write(now.constants, now.units, now.instants, state, out)
                 write_diverged(diverged, part.constants, here, out)
-                for values in out.values():
-                    np.copyto(values, np.nan, where=~part.constants.in_range)
-    values: dict[str, Any] = {"outcome": label, "steps_to_tolerance": count, "peak_loss_ratio": ratio}
-    values = {name: array.reshape(grid.constant_shape) for name, array in values.items()}
-    values |= {f"final_{name}": layout.restore(matrix) for name, matrix in final.items()}
-    return dataset(base, {name: (array, observable_attributes(OBSERVABLES[name])) for name, array in values.items()})
+                for written in out.values():
+                    np.copyto(written, np.nan, where=~part.constants.in_range)
+    found: dict[str, Any] = {"outcome": label, "steps_to_tolerance": count, "peak_loss_ratio": ratio}
+    found = {name: array.reshape(grid.constant_shape) for name, array in found.items()}
+    found |= {f"final_{name}": layout.restore(matrix) for name, matrix in final.items()}
+    return dataset(base, {name: (array, observable_attributes(OBSERVABLES[name])) for name, array in found.items()})
 
 
 def follow(start: Start, limit: int, tolerance: float) -> Course:
@@ -155,5 +155,5 @@ def _decide(
     label = np.select([converged & rose, converged, diverged, saddle], codes, LABELS.index(UNDECIDED))
     course.z[:, cells], course.label[cells] = z, label
     course.r[cells] = np.where(diverged, np.inf, np.where(ahead, 0.0, r))
-    course.count[cells] = np.where(converged, count, np.inf)
+    course.steps[cells] = np.where(converged, count, np.inf)
     course.peak[cells] = peak

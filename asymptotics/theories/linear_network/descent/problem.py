@@ -38,7 +38,7 @@ class LinearNetworkDescent(LineNetwork):
     source: ClassVar[str] = "derived from the model of arXiv:2401.07085; docs/theories/linear_network_descent.md"
     prediction: ClassVar[type[LinearNetworkDescentPrediction]] = LinearNetworkDescentPrediction
 
-    step_size: Any = parameter("step size h of gradient descent, by which both rates are multiplied", symbol="h", low=0)
+    step_size: Any = parameter("step size, a factor of both rates", symbol="h", low=0)
     steps: Any = parameter("number of steps that have been made", symbol="n", kind="size", low=0)
     batch_m2: Any = parameter(
         "mean of x^2 over the batch of each step; the full sample by default", symbol=r"m_2^{(n)}", kind="vector",
@@ -160,7 +160,7 @@ class LinearNetworkDescent(LineNetwork):
         return answers.stable_step(self)
 
     def label_noise_drift(self, batch_size: int) -> xr.Dataset:
-        """How fast noise of the labels flattens the minimum, to leading order in the step size; equation (13).
+        """How fast noise of the labels flattens the minimum, to leading order in the step size; equation (10).
 
         Parameters
         ----------

@@ -68,7 +68,7 @@ def solve(problem: LinearNetworkDescent, observables: Sequence[str]) -> dict[str
         for part in grid.parts(where, block):
             state.reshape(part.tile.shape)
             here = scale.part(part.tile.cells)
-            now, diverged = fill(part, here, *(part.tile.of(matrix) for matrix in path), state)
+            now, diverged = fill(part, here, [part.tile.of(matrix) for matrix in path], state)
             out = {name: part.tile.of(matrix) for name, matrix in moving.items()}
             if "stability" in out:
                 with np.errstate(over="ignore"):

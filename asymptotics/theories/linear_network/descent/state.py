@@ -1,8 +1,8 @@
-"""From x, y and the gap to the observables of a state; equations (6) and (7)."""
+"""From x, y and the gap to the observables of a state; equations (5) and (6)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ INFINITE = ("excess_loss", "loss", "ntk", "norm_u", "norm_w", "standard_ntk", "s
 
 
 class Scale(NamedTuple):
-    """What the cells of a block need beside constants and units, equation (6).
+    """What the cells of a block need beside constants and units, equation (5).
 
     Attributes
     ----------
@@ -63,9 +63,9 @@ def units_of_descent(c: Constants, units: Units) -> Units:
     return units._replace(fixed_cosine=np.where(units.Ar == 0, side, np.nan))
 
 
-def fill(part: Part, scale: Scale, x: Array, y: Array, r: Array, state: State) -> tuple[Part, NDArray[np.bool_]]:
-    """The state of a tile, its constants at the time, and where descent has diverged."""
-    c = part.constants
+def fill(part: Part, scale: Scale, path: Sequence[Array], state: State) -> tuple[Part, NDArray[np.bool_]]:
+    """The state of a tile from x, y and r, the tile with its constants at the time, and where descent has diverged."""
+    c, (x, y, r) = part.constants, path
     with np.errstate(over="ignore", invalid="ignore"):
         p, q = x * scale.unit, y * scale.unit
         diverged = ~(p * p + q * q + c.kap * np.abs(r) + np.abs(r) < LARGEST)

@@ -1,4 +1,4 @@
-"""The map of gradient descent, equations (3) - (5), for many cells at once; cells that have arrived leave the batch.
+"""The map of gradient descent, equations (3) and (4), for many cells at once; cells that have arrived leave the batch.
 
 A cell is three numbers: x = sqrt(H P)/2, y = sqrt(H Q)/2 with their signs, H = h c m2, and the gap r = A - F.  With
 s = (kap H/2) r one step is x -> (1 + s) x, y -> (1 - s) y, r -> r (1 - x (x + x') - y (y + y')).
@@ -62,7 +62,7 @@ def start_of(c: Constants, step: Array) -> Start:
 
 
 class Force(NamedTuple):
-    """Of each batch, the gap that it sees is weight r + offset; equation (12).
+    """Of each batch, the gap that it sees is weight r + offset; equation (9).
 
     Attributes
     ----------

@@ -92,7 +92,8 @@ def test_sizes_of_batches_and_seeds():
 @pytest.mark.parametrize(("changes", "name"), [
     (dict(batches=[]), "batches"), (dict(batches=[[0], []]), "batches"), (dict(batches=[[40]]), "batches"),
     (dict(batches=[[-1]]), "batches"), (dict(batches=[[0.5]]), "batches"), (dict(batches=[0, 1]), "batches"),
-    (dict(batches=[[[0], [1, 2]]]), "batches"), (dict(y=[1.0]), "y"), (dict(x=["a"] * 40), "x"), (dict(steps=3), "steps"),
+    (dict(batches=[[[0], [1, 2]]]), "batches"), (dict(y=[1.0]), "y"), (dict(x=["a"] * 40), "x"),
+    (dict(steps=3), "steps"),
 ])
 def test_bad_batches(changes, name):
     x, y = data()

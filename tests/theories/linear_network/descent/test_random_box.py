@@ -34,7 +34,7 @@ def errors(given, h, counts):
     found, A, gamma = {}, abs(given["target_coefficient"]), abs(given["gamma"])
     start = abs(exact[0]["coefficient"])
     for place, state in enumerate(exact):
-        if max(state["ntk"], state["excess_loss"], state["norm_u"] ** 2, abs(state["coefficient"])) > LARGEST:
+        if max(state["ntk"], state["excess_loss"], state["standard_ntk"], abs(state["coefficient"])) > LARGEST:
             continue
         product = gamma * state["norm_u"] * state["norm_w"]
         for name, expected in state.items():
@@ -49,7 +49,7 @@ def errors(given, h, counts):
                 scale = max(scale, min(1, A / product))
             unresolved = name in ("gap", "excess_loss") and abs(state["gap"]) < 1e-50 * max(A, start)
             if scale < 1e-150 or unresolved:
-                assert abs(value) < 1e-148 or unresolved and abs(value) < 1e-48 * max(A, start)
+                assert abs(value) < 1e-148 or (unresolved and abs(value) < 1e-48 * max(A, start))
                 continue
             with mpmath.workdps(60):
                 condition = max(abs(other[place][name] - expected) for other in others) / (CHANGE * scale)
