@@ -47,9 +47,10 @@ def main() -> None:
         print(f"{strength:9.2f}   {asy.datasets.spell(end.outcome).values!s:10s}   "
               f"{float(end.final_ntk) / rate:32.3f}   {1e10 * worst:+.1f}")
         for ax, name, scale in ((axes[0], "excess_loss", 1.0), (axes[1], "ntk", rate)):
-            ax.plot(curve.steps, exact.values[name] / scale, color=colour, label=f"{strength:g}")
-            ax.plot(curve.steps[::2], trained[name][::2] / scale, color=colour, linestyle="none", marker="o",
-                    markersize=3)
+            line, points = (np.where(values < 1e20, values, np.nan) / scale for values in
+                            (exact.values[name], trained[name]))
+            ax.plot(curve.steps, line, color=colour, label=f"{strength:g}")
+            ax.plot(curve.steps[::2], points[::2], color=colour, linestyle="none", marker="o", markersize=3)
     phases = network.replace(
         steps=0, **asy.grid(step_size=np.linspace(0.02, 4.6, 300) / rate, target_coefficient=np.linspace(0, 20, 240)))
     outcomes = phases.outcome(max_steps=2000)

@@ -22,13 +22,13 @@ STATE = ("coefficient", "gap", "ntk", "cosine", "norm_u", "norm_w", "stability")
 WIDTHS = (1, 2, 10, 100)
 STRENGTHS = (0.2, 0.9, 1.7)  # h times the largest rate of the gap
 STEPS = (1, 3, 10, 40, 200, 1000)
-ROUNDING = 1e-12
+ROUNDING = 1e-10
 
 P = 1000  # width at which the threshold is sought
 THRESHOLDS = {1.5: (1.0, 0.0), 2.5: (1.0, 1.0), 3.5: (1.0, 1.0), 3.9: (1.0, 1.0), 4.2: (0.0, 1.0), 5.0: (0.0, 1.0)}
 CATAPULT = ("converged", "loss rose")
 
-NOISE_VAR, BATCH, DRIFT_STEPS = 0.25, 4, 4000
+NOISE_VAR, BATCH, DRIFT_STEPS = 0.0025, 4, 4000  # Gam changes by a per cent
 
 
 # ---- weights step by step

