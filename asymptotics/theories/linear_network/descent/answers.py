@@ -35,7 +35,7 @@ def stable_step(problem: LinearNetworkDescent) -> Any:
     grid = grid_of(base)
     found = np.empty(grid.layout.constants)
     with np.errstate(under="ignore"):
-        grid.warn_of_impossible(base.shape, stacklevel=4)
+        grid.warn_of_impossible(base.shape, stacklevel=3)
         for where, block in grid.blocks():
             found[where] = np.where(block.constants.in_range, largest_stable_step(block.constants), np.nan)
     values = np.broadcast_to(found.reshape(grid.constant_shape), base.shape)
@@ -51,7 +51,7 @@ def label_noise_drift(problem: LinearNetworkDescent, batch_size: int) -> xr.Data
     names = ("rate", "corrected_rate", "time_scale", "flattest_ntk", "flattest_cosine")
     found = {name: np.empty(grid.layout.constants) for name in names}
     with np.errstate(under="ignore"):
-        grid.warn_of_impossible(base.shape, stacklevel=4)
+        grid.warn_of_impossible(base.shape, stacklevel=3)
         for where, block in grid.blocks():
             c, given = block.constants, block.parameters
             with np.errstate(over="ignore", divide="ignore", invalid="ignore"):

@@ -64,7 +64,7 @@ def outcome(problem: LinearNetworkDescent, max_steps: int, tolerance: float) -> 
     base = problem.replace(steps=0)
     grid = grid_of(base)
     with np.errstate(under="ignore"):
-        grid.warn_of_impossible(base.shape, stacklevel=4)
+        grid.warn_of_impossible(base.shape, stacklevel=3)
         layout = grid.layout
         path = [np.empty(layout.shape) for _ in range(3)]
         final = {name: np.empty(layout.shape) for name in ("ntk", "stability", "cosine")}

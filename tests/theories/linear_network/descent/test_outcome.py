@@ -106,8 +106,11 @@ def test_bad_questions():
         case("A", batch_m2=[1.0] * 10, batch_mxy=[1.0] * 10).outcome()
     impossible = LinearNetworkDescent.from_overlaps(uu=1.0, ww=1.0, uw=[0.5, 2.0], target_coefficient=1.0,
                                                     step_size=0.1, steps=3)
-    with pytest.warns(AccuracyWarning, match="1 of 2 cells"):
+    with pytest.warns(AccuracyWarning, match="1 of 2 cells") as caught:
         found = impossible.outcome()
+        impossible.largest_stable_step()
+        impossible.label_noise_drift(1)
+    assert [warning.filename for warning in caught] == [__file__] * 3
     assert found.outcome.values.tolist() == [0, -1] and np.isnan(found.final_ntk.values[1])
 
 

@@ -77,7 +77,7 @@ def test_a_problem_is_a_value():
 H = np.array([0.05, 0.4, 1.4, 2.5])
 AXES = {
     "steps": dict(steps=[5, 0, 3, 3, 200, 64, 65, 63, 128]),
-    "steps with cells": dict(step_size=H[:, None], steps=np.arange(300)),
+    "steps with cells": dict(step_size=H[1:3, None], steps=np.arange(300)),
     "steps outside": dict(steps=np.array([0, 70, 1])[:, None], step_size=np.linspace(0, 2, 50)),
     "steps along with a cell parameter": dict(step_size=H, steps=np.array([100, 3, 7, 1])),
     "steps along and across": dict(steps=np.array([[0, 500], [3, 1], [100, 64], [7, 2]]), step_size=H[:, None]),
