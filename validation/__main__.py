@@ -17,6 +17,7 @@ from asymptotics.problem import nearest
 from . import (
     concrete_features,
     giant_step,
+    linear_network_descent_protocol,
     linear_network_ensemble_protocol,
     linear_network_inputs_protocol,
     linear_network_protocol,
@@ -33,6 +34,7 @@ PROTOCOLS: dict[str, Callable[[str], Protocol]] = {
     "linear-network": linear_network_protocol.protocol,
     "linear-network-ensemble": linear_network_ensemble_protocol.protocol,
     "linear-network-inputs": linear_network_inputs_protocol.protocol,
+    "linear-network-descent": linear_network_descent_protocol.protocol,
     "polynomial-spikes": polynomial_protocol.protocol,
     "spiked-random-features": spiked_random_features.protocol,
 }

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from asymptotics import LinearNetwork, ParameterError
+from asymptotics.theories.linear_network.network import InitialisedNetwork
 
 from .networks import Array
 from .readout import one_network, shaped
@@ -171,7 +172,7 @@ def of_problem(problem: LinearNetwork) -> Training:
     return Training(*(cell[name] for name in names))
 
 
-def weights_of(problem: LinearNetwork, rng: np.random.Generator) -> tuple[Array, Array]:
+def weights_of(problem: InitialisedNetwork, rng: np.random.Generator) -> tuple[Array, Array]:
     """The weights of a problem, or two pairs in a random direction with its overlaps.
 
     Raises

@@ -4,6 +4,7 @@ from ..problem import Problem
 from .linear_network import (
     BalancedLinearNetwork,
     LinearNetwork,
+    LinearNetworkDescent,
     LinearNetworkEnsemble,
     LinearNetworkInputs,
     LinearNetworkInputsDescent,
@@ -17,8 +18,8 @@ from .spiked_random_features import ConcreteFeatures, GiantStep, SpikedRandomFea
 THEORIES: dict[str, type[Problem]] = {
     problem.slug: problem for problem in (
         GiantStep, SpikedRandomFeatures, ConcreteFeatures, PolynomialSpikes, LinearNetwork, LinearNetworkEnsemble,
-        LinearNetworkScaling, LinearNetworkPhases, LinearNetworkInputs, LinearNetworkInputsDescent,
-        BalancedLinearNetwork,
+        LinearNetworkDescent, LinearNetworkScaling, LinearNetworkPhases, LinearNetworkInputs,
+        LinearNetworkInputsDescent, BalancedLinearNetwork,
     )
 }
 
@@ -28,6 +29,7 @@ __all__ = [
     "ConcreteFeatures",
     "GiantStep",
     "LinearNetwork",
+    "LinearNetworkDescent",
     "LinearNetworkEnsemble",
     "LinearNetworkInputs",
     "LinearNetworkInputsDescent",

@@ -169,3 +169,31 @@ def time_at(u, w, A, left, gamma=1.0, eta_u=1.0, eta_w=1.0, m2=1.0, c=1.0):
             return 2 * (z - 1) / (k * (bQ - z * bP))
         part = Th * (z - 1) / ((kap * A + bQ) - z * (bP - kap * A))
         return +(2 * mpmath.atanh(part) / (k * Th))
+
+
+def descend_exactly(u, w, A, steps, size, gamma=1.0, eta_u=1.0, eta_w=1.0, m2=1.0, c=1.0, batches=None, digits=60):
+    """Observables of the 2p weights after these numbers of steps of gradient descent, as mpmath numbers.
+
+    `steps` is an increasing list; `batches` are pairs (mean x^2, mean xy), one for each step.
+    """
+    with mpmath.workdps(digits + _spread([*u, *w, gamma, eta_u, eta_w, m2, A, c, size])):
+        u, w = [mpmath.mpf(x) for x in u], [mpmath.mpf(x) for x in w]
+        gamma, eta_u, eta_w, m2, A, c, size = (mpmath.mpf(x) for x in (gamma, eta_u, eta_w, m2, A, c, size))
+        made, found = 0, []
+        for target in steps:
+            while made < target:
+                m2_n, mxy_n = (m2, m2 * A) if batches is None else map(mpmath.mpf, batches[made])
+                force = size * c * gamma * (mxy_n - m2_n * gamma * _dot(u, w))
+                u, w = ([a + eta_u * force * b for a, b in zip(u, w, strict=True)],
+                        [b + eta_w * force * a for a, b in zip(u, w, strict=True)])
+                made += 1
+            F, uu, ww = gamma * _dot(u, w), _dot(u, u), _dot(w, w)
+            ntk = gamma**2 * (eta_u * ww + eta_w * uu)
+            sharpness = c * m2 * (ntk + mpmath.sqrt(ntk**2 - 4 * gamma**2 * eta_u * eta_w * (A - F) * (3 * F - A))) / 2
+            found.append({
+                "coefficient": F, "gap": A - F, "ntk": ntk, "norm_u": mpmath.sqrt(uu), "norm_w": mpmath.sqrt(ww),
+                "cosine": mpmath.nan if uu == 0 or ww == 0 else _dot(u, w) / mpmath.sqrt(uu * ww),
+                "standard_ntk": gamma**2 * (uu + ww), "excess_loss": c * m2 * (A - F) ** 2 / 2,
+                "sharpness": sharpness, "stability": size * c * m2 * ntk,
+            })
+        return found

@@ -1,6 +1,7 @@
 """Two-layer linear networks: training solved exactly at any width, averaged over initial weights, and its phases."""
 
 from .balanced import BalancedLinearNetwork, balanced_weights
+from .descent import LinearNetworkDescent
 from .ensemble import LinearNetworkEnsemble
 from .inputs import LinearNetworkInputs, LinearNetworkInputsDescent
 from .phases import LinearNetworkPhases
@@ -10,6 +11,7 @@ from .scaling import LinearNetworkScaling
 __all__ = [
     "BalancedLinearNetwork",
     "LinearNetwork",
+    "LinearNetworkDescent",
     "LinearNetworkEnsemble",
     "LinearNetworkInputs",
     "LinearNetworkInputsDescent",

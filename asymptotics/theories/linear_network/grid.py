@@ -50,13 +50,19 @@ class Grid:
     cells : Cells
     instant : str
         The parameter that stands for time.
+
+    Attributes
+    ----------
+    layout : Layout
+    instants : ndarray
+        A matrix of the layout, or a row or column of it.
     """
 
     def __init__(self, u: Array | None, w: Array | None, cells: Cells, instant: str = "t") -> None:
         self._parameters = {name: array for name, array in cells.arrays.items() if name != instant}
         self.constant_shape, _ = cells.compact(tuple(self._parameters))
         self.layout = Layout(cells.shape, self.constant_shape)
-        self._instants = self.layout.times(cells.arrays[instant])
+        self.instants = self.layout.times(cells.arrays[instant])
         if u is not None and w is not None:
             axes = (1,) * len(self.constant_shape)
             self._layers = layers_of_weights(u, w).select(lambda array: np.reshape(array, axes))
@@ -87,7 +93,7 @@ class Grid:
             parameters = {name: array if array.size == 1 else array[tile.cells]
                           for name, array in block.parameters.items()}
             yield Part(tile, block.constants.part(tile.cells), block.units.part(tile.cells), parameters,
-                       tile.of(self._instants))
+                       tile.of(self.instants))
 
     @staticmethod
     def _flow(layers: Layers, parameters: Mapping[str, Array]) -> Invariants:

@@ -63,9 +63,13 @@ class Layout:
         matrix = np.broadcast_to(ordered, lengths).reshape(constants, self.instants)
         return matrix if self.upright else matrix.T
 
+    def by_constants(self, matrix: Array) -> Array:
+        """A view of a matrix of this layout with constants along its rows."""
+        return matrix if self.upright else matrix.T
+
     def restore(self, matrix: Array) -> Array:
         """A matrix as an array over the axes of the cells."""
-        matrix = matrix if self.upright else matrix.T
+        matrix = self.by_constants(matrix)
         return np.transpose(matrix.reshape(self._lengths), np.argsort(self._order))
 
     def tiles(self, start: int, stop: int) -> Iterator[Tile]:
