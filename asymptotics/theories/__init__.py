@@ -1,14 +1,14 @@
 """The theories, by slug."""
 
 from ..problem import Problem
-from .linear_network import LinearNetwork, LinearNetworkPhases, LinearNetworkScaling
+from .linear_network import LinearNetwork, LinearNetworkDecay, LinearNetworkPhases, LinearNetworkScaling
 from .polynomial_spikes import PolynomialSpikes
 from .spiked_random_features import ConcreteFeatures, GiantStep, SpikedRandomFeatures, gaussian_readout
 
 THEORIES: dict[str, type[Problem]] = {
     problem.slug: problem for problem in (
         GiantStep, SpikedRandomFeatures, ConcreteFeatures, PolynomialSpikes, LinearNetwork, LinearNetworkScaling,
-        LinearNetworkPhases,
+        LinearNetworkPhases, LinearNetworkDecay,
     )
 }
 
@@ -17,6 +17,7 @@ __all__ = [
     "ConcreteFeatures",
     "GiantStep",
     "LinearNetwork",
+    "LinearNetworkDecay",
     "LinearNetworkPhases",
     "LinearNetworkScaling",
     "PolynomialSpikes",

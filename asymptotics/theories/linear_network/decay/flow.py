@@ -1,0 +1,201 @@
+"""The state at each time of a flow with weight decay; equations (7) - (16).
+
+Kernels are in the units of `constants`, time is tau = c m2 t, and m = mu/(c m2): all in units in which the largest of bP,
+bQ and kap|A| is of order one.  Points are flat arrays, mirrored so that A >= 0.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from ..constants import LARGEST, SMALLEST, Constants
+from ..exact import Array
+from ..trajectory import State, evaluate
+from .bessel import attenuation, excess, mean_decay, ratios
+from .uniform import LARGE
+
+FAINT_KERNEL = 1e-9  # X = Gam q/(4 m) below which I and K are powers: their corrections are X^2
+KERNEL = 64.0  # Theta in units of kap(|A| + |F0|) from which F is not the difference of its two parts
+LOST = 1e-290  # F and area below which the angle has no digits
+
+
+class Points(NamedTuple):
+    """Where a flow starts, for how long, and its target.
+
+    Attributes
+    ----------
+    toward, away : ndarray
+        bP and bQ of the point, mirrored so that A >= 0.
+    Gam, kap, A, F : ndarray
+        Mirrored as well; A >= 0.
+    m, tau, length : ndarray
+        Rate of decay, time, and length = 2 m tau = 2 mu t.
+    """
+
+    toward: Array
+    away: Array
+    Gam: Array
+    kap: Array
+    A: Array
+    F: Array
+    m: Array
+    tau: Array
+    length: Array
+
+    @property
+    def order(self) -> Array:
+        """a m = kap A/4; equation (9)."""
+        return 0.25 * self.kap * self.A
+
+    def at(self, where: Array) -> Self:
+        """Some of the points."""
+        return type(self)(*(array[where] for array in self))
+
+
+class Arrival(NamedTuple):
+    """bP and bQ of the weights that were reached, F where the kernel dominates (else NaN), and the residual."""
+
+    toward: Array
+    away: Array
+    F: Array
+    residual: Array
+
+
+def evolve(c: Constants, mu: Array, t: Array, state: State) -> None:
+    """Fill up, down, double, F, r, residual of the buffers; constants, mu and times broadcast to their shape.
+
+    Without decay this is the closed form of the flow itself.
+    """
+    shape = state.F.shape
+    mu, t = np.broadcast_to(mu, shape), np.broadcast_to(t, shape)
+    plain = mu == 0
+    if np.any(plain):
+        evaluate(c, t, state)
+        if np.all(plain):
+            return
+    where = np.nonzero(~plain)
+    own, A = c.points(shape, where), np.broadcast_to(c.A, shape)[where]
+    points = points_of(own, mu[where], t[where])
+    found = arrive(points)
+    positive = A >= 0
+    state.up[where] = np.where(positive, found.toward, found.away)
+    state.down[where] = np.where(positive, found.away, found.toward)
+    double = found.toward + found.away
+    difference = np.where(np.isnan(found.F), _half(found.toward - found.away, own.kap), found.F)
+    F = np.where(positive, difference, -difference)
+    state.double[where], state.F[where], state.r[where], state.residual[where] = double, F, A - F, found.residual
+    if state.vanishing is not None:
+        state.vanishing = None if not np.any(plain) else state.vanishing
+
+
+def points_of(c: Constants, mu: Array, t: Array) -> Points:
+    """The initial weights of points."""
+    positive = c.A >= 0
+    with np.errstate(over="ignore"):
+        m = np.where(c.k > 0, np.minimum(mu / np.where(c.k > 0, c.k, 1.0), LARGEST), 1.0)
+        tau = np.where(c.k > 0, np.minimum(c.k * t, LARGEST), 0.0)
+        length = np.minimum(2 * mu * t, LARGEST)
+    return Points(
+        np.where(positive, c.bP, c.bQ), np.where(positive, c.bQ, c.bP), c.Gam, c.kap, np.abs(c.A),
+        np.where(positive, c.F0, -c.F0), np.maximum(m, SMALLEST), tau, length,
+    )
+
+
+def arrive(points: Points) -> Arrival:
+    """Equations (9) - (16): by Bessel functions while these are no powers, and by powers from there on."""
+    faint = FAINT_KERNEL * 4 * points.m
+    with np.errstate(divide="ignore"):
+        room = np.where(points.Gam > faint, np.log(np.maximum(points.Gam, SMALLEST)) - np.log(faint), 0.0)
+    first = np.where(points.order < LARGE * points.m, np.minimum(room, points.length), points.length)
+    first = np.where(points.Gam > faint, first, 0.0)
+    found = Arrival(points.toward.copy(), points.away.copy(), points.F.copy(), np.zeros(points.F.shape))
+    where = (points.Gam > faint) & (points.tau > 0)
+    if np.any(where):
+        whole = first == points.length
+        part = points._replace(length=first, tau=np.where(whole, points.tau, first / (2 * points.m)))
+        for out, values in zip(found, _by_bessel(part.at(where)), strict=True):
+            out[where] = values
+    rest = points.length - first
+    where = ((rest > 0) | (points.Gam <= faint)) & (points.tau > 0)
+    if np.any(where):
+        left = points._replace(
+            toward=found.toward, away=found.away, F=found.F, Gam=points.Gam * np.exp(-first), length=rest,
+            tau=np.where(first > 0, rest / (2 * points.m), points.tau),
+        ).at(where)
+        residual = found.residual[where]
+        for out, values in zip(found, _by_powers(left), strict=True):
+            out[where] = values
+        found.residual[where] += residual
+    size = points.kap * (points.A + np.abs(points.F))
+    return found._replace(F=np.where(0.5 * (found.toward + found.away) >= KERNEL * size, found.F, np.nan))
+
+
+# ---- Bessel functions
+
+
+def _by_bessel(p: Points) -> Arrival:
+    """Equations (9), (10) and (16)."""
+    a, x0, x, m = p.order, 0.25 * p.Gam, 0.25 * p.Gam * np.exp(-p.length), p.m
+    start, stop = ratios(a, x0, m), ratios(a, x, m)
+    lower = attenuation(a - 0.5 * m, a, x0, m, p.length, p.tau)
+    upper = attenuation(a + 0.5 * m, a, x0, m, p.length, p.tau)
+    fading, grown, grown_upper = np.exp(lower), -np.expm1(lower), -np.expm1(upper)
+    cross = stop.K * start.I
+    N = stop.K + x * x * stop.I * fading + 0.25 * p.away * cross * grown_upper
+    M = x0 * x0 * start.I + start.K * fading + 0.25 * p.toward * grown
+    toward = p.toward * N / M
+    away = np.exp(-2 * p.length) * p.away * M / N
+    # I_{a+1/2}/K_{a+1/2} two ways
+    other = fading * (x / x0) ** 2 * stop.I * start.K
+    residual = np.abs(cross * np.exp(upper) - other) / (cross + other)
+    return Arrival(toward, away, _kernel_coefficient(p, start.I, stop.I, fading, toward, away), residual)
+
+
+def _kernel_coefficient(
+    p: Points, start: Array, stop: Array, fading: Array, toward: Array, away: Array
+) -> Array:
+    """F where Theta >> kap(|A| + |F0|), else NaN; equation (16)."""
+    F = np.full(p.F.shape, np.nan)
+    near = 0.5 * (toward + away) >= 0.5 * KERNEL * p.kap * (p.A + np.abs(p.F))
+    if not np.any(near):
+        return F
+    own, x0 = p.at(near), 0.25 * p.Gam[near]
+    x = x0 * np.exp(-own.length)
+    root = np.sqrt(own.toward) / np.sqrt(own.away)
+    offset = 2 * own.F / (own.away * root * (1 + 1 / root))  # (root - 1)/kap
+    K0, K = (own.A * excess(own.order, at, own.m) for at in (x0, x))  # (ratio - 1)/kap
+    left = fading[near] * (offset - K0)
+    below = root + x0 * start[near]
+    excess_now = (K * below + (1 + x * stop[near]) * left) / (below - own.kap * left)
+    now = 1 + own.kap * excess_now
+    F[near] = own.Gam * np.exp(-own.length) * excess_now * (1 + now) / (2 * now)
+    return F
+
+
+# ---- powers
+
+
+def _by_powers(p: Points) -> Arrival:
+    """Equations (14) and (15): Gam q << m, or Gam = 0."""
+    tau = np.minimum(0.5 * p.tau, LARGEST)
+    drive = 0.5 * p.kap * p.A
+    with np.errstate(over="ignore"):
+        gained = np.minimum(4 * drive * tau, LARGEST)
+    x, far = gained - p.length, gained + p.length
+    falling, rising = np.exp(np.minimum(x, 0.0)), np.exp(-np.maximum(x, 0.0))
+    side = np.where(p.Gam > 0, 0.25 * p.away / np.maximum(drive + p.m, SMALLEST), 0.0)
+    N = 1 + p.away * tau * mean_decay(far)
+    growth, spent = mean_decay(np.abs(x)), rising * mean_decay(2 * p.length)
+    M = rising + p.toward * tau * (growth + side * (growth - spent))
+    ahead = p.toward > 0
+    toward = np.where(ahead, p.toward * falling * N / np.where(ahead, M, 1.0), 0.0)
+    away = np.exp(-np.minimum(far, 2 * p.length)) * p.away * M / N
+    left = np.exp(-p.length)
+    F = left * p.F + left * p.Gam * (p.A * p.tau) - left * p.Gam * p.F * p.tau * mean_decay(p.length)
+    return Arrival(toward, away, F, np.zeros(F.shape))
+
+
+def _half(difference: Array, kap: Array) -> Array:
+    return difference / np.where(kap > 0, 2 * np.maximum(kap, SMALLEST), 1.0)
