@@ -185,7 +185,7 @@ def _moderate_excess(order: Array, X: Array) -> Array:
 
     step = 0.25
     total = np.zeros(order.shape)
-    for i in range(1, 1 + int(np.ceil(np.arccosh(1 + 60 / np.min(X)) / step))):
+    for i in range(1, 1 + int(np.ceil(np.arccosh(1 + 70 / np.min(X)) / step))):
         s = i * step
         weight = np.exp(-X * (np.cosh(s) - 1))
         near = order * s < 1e-150

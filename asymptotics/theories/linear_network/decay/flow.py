@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..constants import LARGEST, SMALLEST, Constants
 from ..exact import Array
@@ -17,8 +18,8 @@ from .bessel import attenuation, excess, mean_decay, ratios
 from .uniform import LARGE
 
 FAINT_KERNEL = 1e-9  # X = Gam q/(4 m) below which I and K are powers: their corrections are X^2
-KERNEL = 64.0  # Theta in units of kap(|A| + |F0|) from which F is not the difference of its two parts
-LOST = 1e-290  # F and area below which the angle has no digits
+SIMILAR = 0.6  # |bP - bQ|/(bP + bQ) of weights whose F is not computed as that difference, if Theta > 2 kap |A|
+EARLY, EARLY_TERMS = 0.02, 9  # all rates times tau below which F is a Taylor series, and its terms
 
 
 class Points(NamedTuple):
@@ -55,7 +56,7 @@ class Points(NamedTuple):
 
 
 class Arrival(NamedTuple):
-    """bP and bQ of the weights that were reached, F where the kernel dominates (else NaN), and the residual."""
+    """bP and bQ of the weights that were reached, F where it is not (bP - bQ)/(2 kap) (else NaN), the residual."""
 
     toward: Array
     away: Array
@@ -128,8 +129,19 @@ def arrive(points: Points) -> Arrival:
         for out, values in zip(found, _by_powers(left), strict=True):
             out[where] = values
         found.residual[where] += residual
-    size = points.kap * (points.A + np.abs(points.F))
-    return found._replace(F=np.where(0.5 * (found.toward + found.away) >= KERNEL * size, found.F, np.nan))
+    F = np.where(_similar(points, found.toward, found.away, 1.0), found.F, np.nan)
+    with np.errstate(over="ignore"):
+        size = points.kap * (points.A + np.abs(points.F))
+        early = (points.toward + points.away + size) * points.tau + points.length < EARLY
+    if np.any(early):
+        F[early] = _early_coefficient(points.at(early))
+    return found._replace(F=F)
+
+
+def _similar(p: Points, toward: Array, away: Array, margin: float) -> NDArray[np.bool_]:
+    """Where the difference of bP and bQ would lose digits that F has."""
+    kernel = 0.5 * (toward + away)
+    return (np.abs(toward - away) <= 2 * SIMILAR * margin * kernel) & (kernel * margin >= 2 * p.kap * p.A)
 
 
 # ---- Bessel functions
@@ -156,9 +168,9 @@ def _by_bessel(p: Points) -> Arrival:
 def _kernel_coefficient(
     p: Points, start: Array, stop: Array, fading: Array, toward: Array, away: Array
 ) -> Array:
-    """F where Theta >> kap(|A| + |F0|), else NaN; equation (16)."""
+    """F where it is `_similar`, else NaN; equation (16)."""
     F = np.full(p.F.shape, np.nan)
-    near = 0.5 * (toward + away) >= 0.5 * KERNEL * p.kap * (p.A + np.abs(p.F))
+    near = _similar(p, toward, away, 1.2)
     if not np.any(near):
         return F
     own, x0 = p.at(near), 0.25 * p.Gam[near]
@@ -192,9 +204,33 @@ def _by_powers(p: Points) -> Arrival:
     ahead = p.toward > 0
     toward = np.where(ahead, p.toward * falling * N / np.where(ahead, M, 1.0), 0.0)
     away = np.exp(-np.minimum(far, 2 * p.length)) * p.away * M / N
-    left = np.exp(-p.length)
-    F = left * p.F + left * p.Gam * (p.A * p.tau) - left * p.Gam * p.F * p.tau * mean_decay(p.length)
+    F = _faint_coefficient(p)
     return Arrival(toward, away, F, np.zeros(F.shape))
+
+
+def _faint_coefficient(p: Points) -> Array:
+    """F where it is `_similar` and X << 1: two orders of the equation of F/q; equation (16)."""
+    kernel = 0.5 * (p.toward + p.away)
+    fading = np.exp(-p.length)
+    lost = p.F * p.tau * mean_decay(p.length)
+    # int_0^tau q t dt
+    late = 0.5 * p.tau / p.m * (mean_decay(p.length) - fading)
+    return fading * p.F + fading * kernel * (p.A * (p.tau - kernel * late) - lost)
+
+
+def _early_coefficient(p: Points) -> Array:
+    """F by the Taylor series of F/q and Theta/q where all rates times tau are small: F - F0 keeps its digits."""
+    F, kernel, decay = [p.F * 1.0], [0.5 * (p.toward + p.away)], [np.ones(p.F.shape)]
+    change = np.zeros(p.F.shape)
+    for n in range(EARLY_TERMS):
+        gap = [-sum(decay[j] * F[i - j] for j in range(i + 1)) for i in range(n + 1)]
+        gap[0] = gap[0] + p.A
+        step = p.tau / (n + 1)
+        F.append(step * sum(kernel[j] * gap[n - j] for j in range(n + 1)))
+        kernel.append(step * p.kap * (p.kap * sum(F[j] * gap[n - j] for j in range(n + 1))))
+        decay.append(decay[-1] * (-p.length / (n + 1)))
+        change = change + F[-1]
+    return np.exp(-p.length) * (p.F + change)
 
 
 def _half(difference: Array, kap: Array) -> Array:
