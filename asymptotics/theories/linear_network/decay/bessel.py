@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..constants import LARGEST
+from ..constants import LARGEST, SMALLEST
 from ..exact import Array
 from .uniform import LARGE, integral_sum, product_sum, ratio_sums
 
@@ -65,8 +65,8 @@ def attenuation(n: Array, a: Array, x: Array, m: Array, length: Array, tau: Arra
     h, few = np.hypot(a, x), a < LARGE * m
     # X where the series end
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        last = np.sqrt(np.maximum((LARGE * m) ** 2 - a * a, 0.0))
-        until = np.where(few & (h >= LARGE * m), np.log(x / np.where(few, np.maximum(last, 1e-300), 1.0)), 0.0)
+        last = np.sqrt(np.maximum(LARGE * m - a, 0.0)) * np.sqrt(LARGE * m + a)
+        until = np.where(few & (h >= LARGE * m), np.log(x / np.where(few, np.maximum(last, SMALLEST), 1.0)), 0.0)
     first = np.where(few, np.clip(until, 0.0, length), length)
     total = np.zeros(n.shape)
     where = first > 0
@@ -89,8 +89,10 @@ def _large_attenuation(n: Array, x: Array, m: Array, length: Array, tau: Array) 
     end = x * np.exp(-length)
     h0, h = np.hypot(n, x), np.hypot(n, end)
     fall = x * x / (h0 + h) * (4 * tau * mean_decay(2 * length))
-    rest = m * fall / (n + h)
-    leading = fall + n * (2 * tau - fall / (n + h) * _log1p_ratio(rest))
+    with np.errstate(over="ignore"):
+        part = fall / (n + h)
+        rest = m / (n + h) * fall
+        leading = fall + n * (2 * tau - np.where(rest < 1e-300, part, np.log1p(rest) / np.maximum(m, SMALLEST)))
     short = length < SHORT
     correction = np.empty(n.shape)
     if np.any(short):
@@ -139,8 +141,10 @@ def _difference(order: Array, extra: Array, X: Array, length: Array) -> Array:
     start, stop = (_log_ratio(order, at) for at in (X, X * np.exp(-length)))
     mixed = extra > 0
     start_value, stop_value = (np.exp(np.where(mixed, value, 0.0)) for value in (start, stop))
-    with np.errstate(divide="ignore"):
-        return np.where(mixed, np.log1p((stop_value - start_value) / (extra + start_value)), stop - start)
+    change = (stop_value - start_value) / (extra + start_value)
+    near = change > -0.5
+    small = np.log1p(np.where(near, change, 0.0))
+    return np.where(mixed, np.where(near, small, np.log(extra + stop_value) - np.log(extra + start_value)), stop - start)
 
 
 def _log_ratio(order: Array, X: Array) -> Array:
@@ -154,12 +158,6 @@ def mean_decay(x: Array) -> Array:
     """(1 - e^-x)/x."""
     small = x < 1e-300
     return np.where(small, 1.0, -np.expm1(-x) / np.where(small, 1.0, x))
-
-
-def _log1p_ratio(x: Array) -> Array:
-    """ln(1 + x)/x."""
-    small = x < 1e-300
-    return np.where(small, 1.0, np.log1p(x) / np.where(small, 1.0, x))
 
 
 
@@ -183,7 +181,7 @@ def _moderate_excess(order: Array, X: Array) -> Array:
     """2 int e^{-X cosh s} (sinh(a s)/a) sinh(s/2) ds / K, by the trapezoidal rule."""
     from scipy.special import kve
 
-    step = 0.25
+    step = 0.12
     total = np.zeros(order.shape)
     for i in range(1, 1 + int(np.ceil(np.arccosh(1 + 70 / np.min(X)) / step))):
         s = i * step

@@ -19,6 +19,7 @@ from .uniform import LARGE
 
 FAINT_KERNEL = 1e-9  # X = Gam q/(4 m) below which I and K are powers: their corrections are X^2
 SIMILAR = 0.6  # |bP - bQ|/(bP + bQ) of weights whose F is not computed as that difference, if Theta > 2 kap |A|
+LONGEST = 1e290  # tau: everything has happened
 EARLY, EARLY_TERMS = 0.02, 9  # all rates times tau below which F is a Taylor series, and its terms
 
 
@@ -96,7 +97,7 @@ def points_of(c: Constants, mu: Array, t: Array) -> Points:
     positive = c.A >= 0
     with np.errstate(over="ignore"):
         m = np.where(c.k > 0, np.minimum(mu / np.where(c.k > 0, c.k, 1.0), LARGEST), 1.0)
-        tau = np.where(c.k > 0, np.minimum(c.k * t, LARGEST), 0.0)
+        tau = np.where(c.k > 0, np.minimum(c.k * t, LONGEST), 0.0)
         length = np.minimum(2 * mu * t, LARGEST)
     return Points(
         np.where(positive, c.bP, c.bQ), np.where(positive, c.bQ, c.bP), c.Gam, c.kap, np.abs(c.A),
@@ -115,7 +116,7 @@ def arrive(points: Points) -> Arrival:
     where = (points.Gam > faint) & (points.tau > 0)
     if np.any(where):
         whole = first == points.length
-        part = points._replace(length=first, tau=np.where(whole, points.tau, first / (2 * points.m)))
+        part = points._replace(length=first, tau=np.where(whole, points.tau, _time(np.where(whole, 0.0, first), points.m)))
         for out, values in zip(found, _by_bessel(part.at(where)), strict=True):
             out[where] = values
     rest = points.length - first
@@ -123,7 +124,7 @@ def arrive(points: Points) -> Arrival:
     if np.any(where):
         left = points._replace(
             toward=found.toward, away=found.away, F=found.F, Gam=points.Gam * np.exp(-first), length=rest,
-            tau=np.where(first > 0, rest / (2 * points.m), points.tau),
+            tau=np.where(first > 0, _time(rest, points.m), points.tau),
         ).at(where)
         residual = found.residual[where]
         for out, values in zip(found, _by_powers(left), strict=True):
@@ -136,6 +137,11 @@ def arrive(points: Points) -> Arrival:
     if np.any(early):
         F[early] = _early_coefficient(points.at(early))
     return found._replace(F=F)
+
+
+def _time(length: Array, m: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.minimum(0.5 * length / m, LONGEST)
 
 
 def _similar(p: Points, toward: Array, away: Array, margin: float) -> NDArray[np.bool_]:
@@ -212,10 +218,10 @@ def _faint_coefficient(p: Points) -> Array:
     """F where it is `_similar` and X << 1: two orders of the equation of F/q; equation (16)."""
     kernel = 0.5 * (p.toward + p.away)
     fading = np.exp(-p.length)
-    lost = p.F * p.tau * mean_decay(p.length)
-    # int_0^tau q t dt
-    late = 0.5 * p.tau / p.m * (mean_decay(p.length) - fading)
-    return fading * p.F + fading * kernel * (p.A * (p.tau - kernel * late) - lost)
+    share = mean_decay(p.length)
+    with np.errstate(over="ignore", invalid="ignore"):  # of points that are not similar
+        late = 0.5 * np.minimum(kernel / p.m, 1.0) * (share - fading)  # kernel int_0^tau q t dt / tau
+        return fading * p.F + fading * kernel * p.tau * (p.A * (1 - late) - p.F * share)
 
 
 def _early_coefficient(p: Points) -> Array:
