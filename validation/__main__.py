@@ -14,7 +14,14 @@ from asymptotics.console import Parser, guarded
 from asymptotics.files import check_writable, reason
 from asymptotics.problem import nearest
 
-from . import concrete_features, giant_step, linear_network_protocol, polynomial_protocol, spiked_random_features
+from . import (
+    concrete_features,
+    giant_step,
+    linear_network_extensions,
+    linear_network_protocol,
+    polynomial_protocol,
+    spiked_random_features,
+)
 from .engine import run
 from .protocols import Protocol
 from .report import Report
@@ -23,6 +30,8 @@ PROTOCOLS: dict[str, Callable[[str], Protocol]] = {
     "concrete-features": concrete_features.protocol,
     "giant-step": giant_step.protocol,
     "linear-network": linear_network_protocol.protocol,
+    "linear-network-curriculum": linear_network_extensions.curriculum_protocol,
+    "linear-network-decay": linear_network_extensions.decay_protocol,
     "polynomial-spikes": polynomial_protocol.protocol,
     "spiked-random-features": spiked_random_features.protocol,
 }

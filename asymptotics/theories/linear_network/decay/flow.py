@@ -18,7 +18,8 @@ from .bessel import attenuation, excess, mean_decay, ratios
 from .uniform import LARGE
 
 FAINT_KERNEL = 1e-9  # X = Gam q/(4 m) below which I and K are powers: their corrections are X^2
-SIMILAR = 0.6  # |bP - bQ|/(bP + bQ) of weights whose F is not computed as that difference, if Theta > 2 kap |A|
+SIMILAR = 0.6  # |bP - bQ|/(bP + bQ) up to which F is not computed as that difference, if Theta > 2 kap |A| min(X, 1)
+SLOW = 1e-4  # kap A tau, to which F/q is a polynomial in it
 LONGEST = 1e290  # tau: everything has happened
 EARLY, EARLY_TERMS = 0.02, 9  # all rates times tau below which F is a Taylor series, and its terms
 
@@ -145,9 +146,9 @@ def _time(length: Array, m: Array) -> Array:
 
 
 def _similar(p: Points, toward: Array, away: Array, margin: float) -> NDArray[np.bool_]:
-    """Where the difference of bP and bQ would lose digits that F has."""
-    kernel = 0.5 * (toward + away)
-    return (np.abs(toward - away) <= 2 * SIMILAR * margin * kernel) & (kernel * margin >= 2 * p.kap * p.A)
+    """Where the difference of bP and bQ would lose digits that F has: it is of their size, or A adds more errors."""
+    kernel, X = 0.5 * (toward + away), np.minimum(0.25 * p.Gam * np.exp(-p.length) / p.m, 1.0)
+    return (np.abs(toward - away) <= 2 * SIMILAR * margin * kernel) & (kernel * margin >= 2 * p.kap * p.A * X)
 
 
 # ---- Bessel functions
@@ -215,13 +216,16 @@ def _by_powers(p: Points) -> Arrival:
 
 
 def _faint_coefficient(p: Points) -> Array:
-    """F where it is `_similar` and X << 1: two orders of the equation of F/q; equation (16)."""
+    """F where it is `_similar`, X << 1 and kap A tau << 1: two orders of the equation of F/q; equation (16)."""
     kernel = 0.5 * (p.toward + p.away)
     fading = np.exp(-p.length)
     share = mean_decay(p.length)
     with np.errstate(over="ignore", invalid="ignore"):  # of points that are not similar
         late = 0.5 * np.minimum(kernel / p.m, 1.0) * (share - fading)  # kernel int_0^tau q t dt / tau
-        return fading * p.F + fading * kernel * p.tau * (p.A * (1 - late) - p.F * share)
+        F = fading * p.F + fading * kernel * p.tau * (p.A * (1 - late) - p.F * share)
+        y = p.kap * p.A * p.tau
+        F += 0.5 * y * y * fading * p.F
+        return np.where(y < SLOW, F, np.nan)
 
 
 def _early_coefficient(p: Points) -> Array:

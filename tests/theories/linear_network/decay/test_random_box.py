@@ -1,7 +1,7 @@
 """Random problems against 40 digits, from the weights (tests/reference/linear_network_extensions.py).
 
 Parameters within a factor 10 of one, degenerate ones among them; rates of decay from 1e-8 to 100 and times from 1e-6 to
-1000, both in units of the rate of the flow; and scales of the weights and the rates up to 1e+-30.
+1000, both in units of the rate of the flow; and scales of the weights and the rates up to 1e+-12.
 """
 
 import mpmath
@@ -69,12 +69,12 @@ def run(seeds, count, powers):
     return worst
 
 
-@pytest.mark.parametrize("powers", [0, 30])
+@pytest.mark.parametrize("powers", [0, 12])
 def test_random_problems(powers):
-    assert set(run(0, 8, powers)) >= {"coefficient", "gap", "ntk", "cosine", "norm_u", "norm_w"}
+    assert set(run(0, 6, powers)) >= {"coefficient", "gap", "ntk", "cosine", "norm_u", "norm_w"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("powers", [0, 30])
+@pytest.mark.parametrize("powers", [0, 12])
 def test_many_random_problems(powers):
     run(1000, 150, powers)
