@@ -2,9 +2,9 @@
 
     python examples/weight_decay.py [--p 50] [--output-dir .]
 
-Lines are the exact solution, points are gradient descent on the weights, with steps of two sizes extrapolated to none.
-Left: the coefficient for four rates of decay.  Middle: where it ends, |A| - 2 mu/(c m2 kap), and at finite times.  Right:
-the target changes its sign twice.  Prints the largest deviation of each.  Writes weight_decay.png.
+Lines are the exact solution, points are gradient descent on the weights, with steps of two sizes extrapolated to
+none.  Left: the coefficient for four rates of decay.  Middle: where it ends, |A| - 2 mu/(c m2 kap), and at finite
+times.  Right: the target changes its sign twice.  Prints the largest deviation of each.  Writes weight_decay.png.
 """
 
 import argparse

@@ -130,7 +130,9 @@ def descend(problem: LinearNetwork | LinearNetworkDecay, sizes: Mapping[str, int
     return _integrate(problem, sizes["d"], gradient_step)
 
 
-def integrate(problem: LinearNetwork | LinearNetworkDecay, sizes: Mapping[str, int], seed: Any = None) -> dict[str, Any]:
+def integrate(
+    problem: LinearNetwork | LinearNetworkDecay, sizes: Mapping[str, int], seed: Any = None
+) -> dict[str, Any]:
     """The same by Runge-Kutta steps of fourth order."""
     return _integrate(problem, sizes["d"], runge_kutta_step)
 
@@ -171,7 +173,7 @@ def of_problem(problem: LinearNetwork | LinearNetworkDecay) -> Training:
     """
     cell, _ = one_network(problem, varying="t")
     names = ("gamma", "eta_u", "eta_w", "m2", "target_coefficient", "loss_factor", "irreducible_loss")
-    return Training(*(cell[name] for name in names), decay=cell.get("weight_decay", 0.0))
+    return Training(*[cell[name] for name in names])._replace(decay=cell.get("weight_decay", 0.0))
 
 
 def weights_of(

@@ -79,7 +79,9 @@ def descend_curriculum(problem: LinearNetworkCurriculum, sizes: Mapping[str, int
     return _with_steps(problem, sizes["d"], gradient_step)
 
 
-def integrate_curriculum(problem: LinearNetworkCurriculum, sizes: Mapping[str, int], seed: Any = None) -> dict[str, Any]:
+def integrate_curriculum(
+    problem: LinearNetworkCurriculum, sizes: Mapping[str, int], seed: Any = None
+) -> dict[str, Any]:
     """The same by Runge-Kutta steps of fourth order."""
     return _with_steps(problem, sizes["d"], runge_kutta_step)
 
@@ -206,7 +208,7 @@ def curriculum_problems(size: str) -> dict[str, LinearNetworkCurriculum]:
              for words, factors in (("reversal", (1.0, -1.0)), ("steps", (0.25, 0.5, 1.0)), ("forgotten", (1.0, 0.0)))}
     return plain | {
         "reversal, readout frozen": changing(5, 101, (1.0, -0.5), eta_u=0.0),
-        "reversal of aligned weights": changing(5, 104, (-1.0, 1.0, -1.0), u_scale=0.1, overlap=1.0, gamma=1.0,
+        "reversal of aligned weights": changing(5, 104, (-1.0, 1.0, -0.5), u_scale=0.1, overlap=1.0, gamma=1.0,
                                                 eta_u=1.0, eta_w=1.0, target_coefficient=0.7),
     }
 
@@ -226,9 +228,9 @@ def curriculum_settings(size: str) -> list[Setting]:
 
 # ---- protocols
 
-REMARK = ("The theory is exact for gradient flow from given weights: nothing is left to chance.  The error of a simulated "
-          "value is that of its integrator (Runge-Kutta of order 4, or gradient descent), and a row fails if it is "
-          "further from the theory: |z| > 1.")
+REMARK = ("The theory is exact for gradient flow from given weights: nothing is left to chance.  The error of a "
+          "simulated value is that of its integrator (Runge-Kutta of order 4, or gradient descent), and a row fails "
+          "if it is further from the theory: |z| > 1.")
 
 
 def decay_protocol(size: str) -> Protocol:

@@ -38,7 +38,7 @@ def continued(block: Block, duration: float, target: float, state: State, writer
     changed = np.full(1, target)
     constants = cell_constants(found, changed, loss_factor, m2, cells=shape[1])
     # the gap keeps the digits that F does not have if the target stays
-    gap = np.where(constants.in_range, np.where(c.A == target, state.r[0], constants.r0), 0.0)
+    gap = np.where(constants.in_range, np.where(target == c.A, state.r[0], constants.r0), 0.0)
     constants = _starting_from(constants, gap)
     units = units_of(constants, found, block.layers, parameters)
     units = units._replace(norm_u0=norms["norm_u"][0], norm_w0=norms["norm_w"][0])

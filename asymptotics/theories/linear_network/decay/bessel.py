@@ -144,7 +144,8 @@ def _difference(order: Array, extra: Array, X: Array, length: Array) -> Array:
     change = (stop_value - start_value) / (extra + start_value)
     near = change > -0.5
     small = np.log1p(np.where(near, change, 0.0))
-    return np.where(mixed, np.where(near, small, np.log(extra + stop_value) - np.log(extra + start_value)), stop - start)
+    large = np.log(extra + stop_value) - np.log(extra + start_value)
+    return np.where(mixed, np.where(near, small, large), stop - start)
 
 
 def _log_ratio(order: Array, X: Array) -> Array:

@@ -1,7 +1,7 @@
 """The state at each time of a flow with weight decay; equations (7) - (16).
 
-Kernels are in the units of `constants`, time is tau = c m2 t, and m = mu/(c m2): all in units in which the largest of bP,
-bQ and kap|A| is of order one.  Points are flat arrays, mirrored so that A >= 0.
+Kernels are in the units of `constants`, time is tau = c m2 t, and m = mu/(c m2): all in units in which the largest of
+bP, bQ and kap|A| is of order one.  Points are flat arrays, mirrored so that A >= 0.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Points(NamedTuple):
         """a m = kap A/4; equation (9)."""
         return 0.25 * self.kap * self.A
 
-    def at(self, where: Array) -> Self:
+    def at(self, where: NDArray[np.bool_]) -> Self:
         """Some of the points."""
         return type(self)(*(array[where] for array in self))
 
@@ -117,7 +117,8 @@ def arrive(points: Points) -> Arrival:
     where = (points.Gam > faint) & (points.tau > 0)
     if np.any(where):
         whole = first == points.length
-        part = points._replace(length=first, tau=np.where(whole, points.tau, _time(np.where(whole, 0.0, first), points.m)))
+        until = np.where(whole, points.tau, _time(np.where(whole, 0.0, first), points.m))
+        part = points._replace(length=first, tau=until)
         for out, values in zip(found, _by_bessel(part.at(where)), strict=True):
             out[where] = values
     rest = points.length - first
