@@ -13,6 +13,8 @@ PAGES: dict[str, tuple[str, ...]] = {
     "docs/theories/giant_step.md": (),
     "docs/theories/polynomial_spikes.md": ("polynomial-spikes",),
     "docs/theories/linear_network.md": ("linear-network",),
+    "docs/theories/linear_network_curriculum.md": ("linear-network-curriculum",),
+    "docs/theories/linear_network_decay.md": ("linear-network-decay",),
 }
 
 

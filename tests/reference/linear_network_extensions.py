@@ -1,9 +1,9 @@
 """Weight decay, and one target after another, by means that share nothing with the production code.
 
 `decayed` follows the 2p weights: p_i(t) = p_i e^(s - mu t), q_i(t) = q_i e^(-s - mu t), e^2s = N/M, where (N, M)
-solves a linear system that is integrated by Taylor steps in mpmath; `bessel` is the same from Bessel functions.  `integrate`
-solves the 2p differential equations with DOP853.  `curriculum` applies `linear_network.exact` to one target after
-another, each time from the weights that the last one left.
+solves a linear system that is integrated by Taylor steps in mpmath; `bessel` is the same from Bessel functions.
+`integrate` solves the 2p differential equations with DOP853.  `curriculum` applies `linear_network.exact` to one target
+after another, each time from the weights that the last one left.
 """
 
 from __future__ import annotations
