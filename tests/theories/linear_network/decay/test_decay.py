@@ -78,11 +78,11 @@ def test_mixed_cells_with_and_without_decay():
 # ---- the parts: Bessel functions of every order and argument
 
 
-@pytest.mark.parametrize("a", [0.0, 1e-9, 0.2, 0.499, 0.5, 0.501, 1.0, 7.3, 25.9, 26.1, 300.0, 5000.0])
-@pytest.mark.parametrize("X0", [1e-8, 1e-3, 0.7, 5.0, 25.9, 26.1, 400.0])
+@pytest.mark.parametrize("a", [0.0, 1e-9, 0.499, 0.5, 7.3, 25.9, 26.1, 5000.0])
+@pytest.mark.parametrize("X0", [1e-8, 0.7, 25.9, 26.1, 400.0])
 def test_ratios_and_attenuation(a, X0):
     m = 0.125
-    for length in (1e-9, 0.02, 0.9, 1.1, 5.0):
+    for length in (1e-9, 0.9, 5.0):
         X = X0 * np.exp(-length)
         if a < 26 and X < 1e-9:
             continue
