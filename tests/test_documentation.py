@@ -15,6 +15,8 @@ PAGES: dict[str, tuple[str, ...]] = {
     "docs/theories/linear_network.md": ("linear-network",),
     "docs/theories/linear_network_inputs.md": ("linear-network-inputs", "balanced-linear-network"),
     "docs/theories/linear_network_descent.md": ("linear-network-descent",),
+    "docs/theories/linear_network_curriculum.md": ("linear-network-curriculum",),
+    "docs/theories/linear_network_decay.md": ("linear-network-decay",),
 }
 
 

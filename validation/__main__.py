@@ -19,6 +19,7 @@ from . import (
     giant_step,
     linear_network_descent_protocol,
     linear_network_ensemble_protocol,
+    linear_network_extensions,
     linear_network_inputs_protocol,
     linear_network_protocol,
     polynomial_protocol,
@@ -35,6 +36,8 @@ PROTOCOLS: dict[str, Callable[[str], Protocol]] = {
     "linear-network-ensemble": linear_network_ensemble_protocol.protocol,
     "linear-network-inputs": linear_network_inputs_protocol.protocol,
     "linear-network-descent": linear_network_descent_protocol.protocol,
+    "linear-network-curriculum": linear_network_extensions.curriculum_protocol,
+    "linear-network-decay": linear_network_extensions.decay_protocol,
     "polynomial-spikes": polynomial_protocol.protocol,
     "spiked-random-features": spiked_random_features.protocol,
 }

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asymptotics import LinearNetwork, ParameterError
+from asymptotics import LinearNetwork, LinearNetworkDecay, ParameterError, Problem
 from asymptotics.theories.linear_network.network import InitialisedNetwork
 
 from .networks import Array
@@ -21,7 +21,7 @@ OBSERVABLES = ("coefficient", "gap", "excess_loss", "loss", "ntk", "cosine", "no
 
 
 class Training(NamedTuple):
-    """f(x) = gamma <u, w> x and its loss (c/2) [m2 (gamma <u, w> - A)^2 + irreducible]."""
+    """f(x) = gamma <u, w> x, its loss (c/2) [m2 (gamma <u, w> - A)^2 + irreducible], and the decay of its weights."""
 
     gamma: float
     eta_u: float
@@ -30,23 +30,26 @@ class Training(NamedTuple):
     A: float
     c: float
     irreducible: float = 0.0
+    decay: float = 0.0
 
     def descent(self, u: Array, w: Array) -> tuple[Array, Array]:
-        """-eta_u dL/du and -eta_w dL/dw."""
+        """-eta_u dL/du - decay u and -eta_w dL/dw - decay w."""
         slope = self.c * self.m2 * self.gamma * (self.A - self.gamma * (u @ w))
-        return self.eta_u * slope * w, self.eta_w * slope * u
+        if self.decay == 0:
+            return self.eta_u * slope * w, self.eta_w * slope * u
+        return self.eta_u * slope * w - self.decay * u, self.eta_w * slope * u - self.decay * w
 
     def ntk(self, u: Array, w: Array) -> float:
         """gamma^2 (eta_u |w|^2 + eta_w |u|^2)."""
         return self.gamma**2 * float(self.eta_u * (w @ w) + self.eta_w * (u @ u))
 
     def largest_rate(self, u: Array, w: Array) -> float:
-        """The largest c m2 ntk on the way from these weights: at the start or at the end."""
+        """The largest c m2 ntk + 2 decay on the way from these weights: at the start or at the end without decay."""
         p = math.sqrt(self.eta_w) * u + math.sqrt(self.eta_u) * w
         q = math.sqrt(self.eta_w) * u - math.sqrt(self.eta_u) * w
         angle = self.gamma**2 * float(np.linalg.norm(p) * np.linalg.norm(q))
         end = math.hypot(2 * self.gamma * math.sqrt(self.eta_u * self.eta_w) * self.A, angle)
-        return self.c * self.m2 * max(self.ntk(u, w), end)
+        return self.c * self.m2 * max(self.ntk(u, w), end) + 2 * self.decay
 
     def measure(self, u: Array, w: Array) -> dict[str, float]:
         """`OBSERVABLES` of the weights."""
@@ -84,7 +87,7 @@ def runge_kutta_step(training: Training, u: Array, w: Array, h: float) -> tuple[
 
 
 def simulate(
-    problem: LinearNetwork, sizes: Mapping[str, int], seed: int | np.random.SeedSequence
+    problem: LinearNetwork | LinearNetworkDecay, sizes: Mapping[str, int], seed: int | np.random.SeedSequence
 ) -> dict[str, Any]:
     """One network with the initial weights of the problem, trained by gradient descent.
 
@@ -93,7 +96,7 @@ def simulate(
 
     Parameters
     ----------
-    problem : LinearNetwork
+    problem : LinearNetwork or LinearNetworkDecay
         One network; only `t` may vary.  Of given overlaps: two hidden units that have them, in a random direction.
     sizes : mapping
         Must be empty: the width is that of the weights.
@@ -114,7 +117,7 @@ def simulate(
     for name in sizes:
         raise ParameterError(name, "is not a size of a linear network: its width is that of u and w")
     training, (u, w) = of_problem(problem), weights_of(problem, np.random.default_rng(seed))
-    intervals = np.diff(_times(problem)[0], prepend=0.0)
+    intervals = np.diff(times_of(problem)[0], prepend=0.0)
     rate = training.largest_rate(u, w)
     if not math.isfinite(rate) or rate * np.sum(intervals) > STEP * LARGEST_NUMBER_OF_STEPS:
         raise ParameterError("t", f"needs more than {LARGEST_NUMBER_OF_STEPS} steps of gradient descent")
@@ -123,28 +126,30 @@ def simulate(
     return shaped(problem, {name: 2 * fine[name] - coarse[name] for name in OBSERVABLES})
 
 
-def descend(problem: LinearNetwork, sizes: Mapping[str, int], seed: Any = None) -> dict[str, Any]:
+def descend(problem: LinearNetwork | LinearNetworkDecay, sizes: Mapping[str, int], seed: Any = None) -> dict[str, Any]:
     """The given weights of a problem trained by gradient descent, with sizes["d"] steps from one t to the next."""
     return _integrate(problem, sizes["d"], gradient_step)
 
 
-def integrate(problem: LinearNetwork, sizes: Mapping[str, int], seed: Any = None) -> dict[str, Any]:
+def integrate(
+    problem: LinearNetwork | LinearNetworkDecay, sizes: Mapping[str, int], seed: Any = None
+) -> dict[str, Any]:
     """The same by Runge-Kutta steps of fourth order."""
     return _integrate(problem, sizes["d"], runge_kutta_step)
 
 
-def _integrate(problem: LinearNetwork, steps: int, step: Step) -> dict[str, Any]:
+def _integrate(problem: LinearNetwork | LinearNetworkDecay, steps: int, step: Step) -> dict[str, Any]:
     u, w = np.asarray(problem.u, dtype=np.float64), np.asarray(problem.w, dtype=np.float64)
-    intervals = np.diff(_times(problem)[0], prepend=0.0)
+    intervals = np.diff(times_of(problem)[0], prepend=0.0)
     counts = np.where(intervals > 0, steps, 0)
     return shaped(problem, _run(problem, of_problem(problem), u, w, step, counts))
 
 
 def _run(
-    problem: LinearNetwork, training: Training, u: Array, w: Array, step: Step, counts: Array
+    problem: LinearNetwork | LinearNetworkDecay, training: Training, u: Array, w: Array, step: Step, counts: Array
 ) -> dict[str, Array]:
     """Observables of all cells, flat, with `counts` steps from one time to the next."""
-    times, places = _times(problem)
+    times, places = times_of(problem)
     measured = []
     for interval, count in zip(np.diff(times, prepend=0.0).tolist(), counts.tolist(), strict=True):
         for _ in range(count):
@@ -153,13 +158,13 @@ def _run(
     return {name: np.array([values[name] for values in measured])[places] for name in OBSERVABLES}
 
 
-def _times(problem: LinearNetwork) -> tuple[Array, Any]:
+def times_of(problem: Problem) -> tuple[Array, Any]:
     """Different times, increasing, and which of them belongs to each cell, flat."""
     times, places = np.unique(np.broadcast_to(problem.cells.arrays["t"], problem.shape), return_inverse=True)
     return times.astype(np.float64), places.ravel()
 
 
-def of_problem(problem: LinearNetwork) -> Training:
+def of_problem(problem: LinearNetwork | LinearNetworkDecay) -> Training:
     """The training of one network.
 
     Raises
@@ -169,7 +174,7 @@ def of_problem(problem: LinearNetwork) -> Training:
     """
     cell, _ = one_network(problem, varying="t")
     names = ("gamma", "eta_u", "eta_w", "m2", "target_coefficient", "loss_factor", "irreducible_loss")
-    return Training(*(cell[name] for name in names))
+    return Training(*[cell[name] for name in names])._replace(decay=cell.get("weight_decay", 0.0))
 
 
 def weights_of(problem: InitialisedNetwork, rng: np.random.Generator) -> tuple[Array, Array]:

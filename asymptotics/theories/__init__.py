@@ -4,6 +4,8 @@ from ..problem import Problem
 from .linear_network import (
     BalancedLinearNetwork,
     LinearNetwork,
+    LinearNetworkCurriculum,
+    LinearNetworkDecay,
     LinearNetworkDescent,
     LinearNetworkEnsemble,
     LinearNetworkInputs,
@@ -18,8 +20,8 @@ from .spiked_random_features import ConcreteFeatures, GiantStep, SpikedRandomFea
 THEORIES: dict[str, type[Problem]] = {
     problem.slug: problem for problem in (
         GiantStep, SpikedRandomFeatures, ConcreteFeatures, PolynomialSpikes, LinearNetwork, LinearNetworkEnsemble,
-        LinearNetworkDescent, LinearNetworkScaling, LinearNetworkPhases, LinearNetworkInputs,
-        LinearNetworkInputsDescent, BalancedLinearNetwork,
+        LinearNetworkDescent, LinearNetworkDecay, LinearNetworkCurriculum, LinearNetworkScaling, LinearNetworkPhases,
+        LinearNetworkInputs, LinearNetworkInputsDescent, BalancedLinearNetwork,
     )
 }
 
@@ -29,6 +31,8 @@ __all__ = [
     "ConcreteFeatures",
     "GiantStep",
     "LinearNetwork",
+    "LinearNetworkCurriculum",
+    "LinearNetworkDecay",
     "LinearNetworkDescent",
     "LinearNetworkEnsemble",
     "LinearNetworkInputs",

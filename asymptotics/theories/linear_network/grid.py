@@ -28,6 +28,8 @@ class Block(NamedTuple):
     constants: Constants
     units: Units
     parameters: Mapping[str, Array]
+    invariants: Invariants
+    layers: Layers
 
 
 class Part(NamedTuple):
@@ -114,4 +116,4 @@ class Grid:
         found = self._flow(layers, parameters) if self._invariants is None else self._invariants.select(choose)
         A, loss_factor, m2 = (parameters[name] for name in TARGET)
         constants = cell_constants(found, A, loss_factor, m2, cells=where.stop - where.start)
-        return Block(constants, units_of(constants, found, layers, parameters), parameters)
+        return Block(constants, units_of(constants, found, layers, parameters), parameters, found, layers)

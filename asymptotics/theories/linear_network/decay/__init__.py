@@ -1,0 +1,5 @@
+"""The linear network trained with weight decay."""
+
+from .problem import LinearNetworkDecay
+
+__all__ = ["LinearNetworkDecay"]
