@@ -14,7 +14,15 @@ from asymptotics.console import Parser, guarded
 from asymptotics.files import check_writable, reason
 from asymptotics.problem import nearest
 
-from . import concrete_features, giant_step, linear_network_protocol, polynomial_protocol, spiked_random_features
+from . import (
+    concrete_features,
+    giant_step,
+    linear_network_loss,
+    linear_network_protocol,
+    polynomial_protocol,
+    power_network,
+    spiked_random_features,
+)
 from .engine import run
 from .protocols import Protocol
 from .report import Report
@@ -23,7 +31,9 @@ PROTOCOLS: dict[str, Callable[[str], Protocol]] = {
     "concrete-features": concrete_features.protocol,
     "giant-step": giant_step.protocol,
     "linear-network": linear_network_protocol.protocol,
+    "linear-network-loss": linear_network_loss.protocol,
     "polynomial-spikes": polynomial_protocol.protocol,
+    "power-network": power_network.protocol,
     "spiked-random-features": spiked_random_features.protocol,
 }
 SIZES = ("quick", "full")

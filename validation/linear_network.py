@@ -113,7 +113,7 @@ def simulate(
     for name in sizes:
         raise ParameterError(name, "is not a size of a linear network: its width is that of u and w")
     training, (u, w) = of_problem(problem), weights_of(problem, np.random.default_rng(seed))
-    intervals = np.diff(_times(problem)[0], prepend=0.0)
+    intervals = np.diff(times_of(problem)[0], prepend=0.0)
     rate = training.largest_rate(u, w)
     if not math.isfinite(rate) or rate * np.sum(intervals) > STEP * LARGEST_NUMBER_OF_STEPS:
         raise ParameterError("t", f"needs more than {LARGEST_NUMBER_OF_STEPS} steps of gradient descent")
@@ -134,7 +134,7 @@ def integrate(problem: LinearNetwork, sizes: Mapping[str, int], seed: Any = None
 
 def _integrate(problem: LinearNetwork, steps: int, step: Step) -> dict[str, Any]:
     u, w = np.asarray(problem.u, dtype=np.float64), np.asarray(problem.w, dtype=np.float64)
-    intervals = np.diff(_times(problem)[0], prepend=0.0)
+    intervals = np.diff(times_of(problem)[0], prepend=0.0)
     counts = np.where(intervals > 0, steps, 0)
     return shaped(problem, _run(problem, of_problem(problem), u, w, step, counts))
 
@@ -143,7 +143,7 @@ def _run(
     problem: LinearNetwork, training: Training, u: Array, w: Array, step: Step, counts: Array
 ) -> dict[str, Array]:
     """Observables of all cells, flat, with `counts` steps from one time to the next."""
-    times, places = _times(problem)
+    times, places = times_of(problem)
     measured = []
     for interval, count in zip(np.diff(times, prepend=0.0).tolist(), counts.tolist(), strict=True):
         for _ in range(count):
@@ -152,7 +152,7 @@ def _run(
     return {name: np.array([values[name] for values in measured])[places] for name in OBSERVABLES}
 
 
-def _times(problem: LinearNetwork) -> tuple[Array, Any]:
+def times_of(problem: LinearNetwork) -> tuple[Array, Any]:
     """Different times, increasing, and which of them belongs to each cell, flat."""
     times, places = np.unique(np.broadcast_to(problem.cells.arrays["t"], problem.shape), return_inverse=True)
     return times.astype(np.float64), places.ravel()

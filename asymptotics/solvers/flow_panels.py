@@ -37,7 +37,7 @@ class Matrices(NamedTuple):
 def panel_matrices() -> Matrices:
     """The matrices for Chebyshev nodes."""
     points = chebyshev.chebpts1(NODES)
-    series = np.linalg.inv(chebyshev.chebvander(points, NODES - 1)).T
+    series: Array = np.asarray(np.linalg.inv(chebyshev.chebvander(points, NODES - 1)).T, dtype=np.float64)
     mean = np.zeros((NODES, NODES))
     for degree in range(NODES):
         integral = chebyshev.chebint(np.eye(NODES)[degree], lbnd=-1)
@@ -71,7 +71,8 @@ class Panels:
     def sorted(self) -> Self:
         """The same, ready for questions."""
         empty = (np.zeros(0, dtype=np.intp), *np.zeros((3, 0)), np.zeros((0, NODES)))
-        flows, left, width, start, self._h = (np.concatenate(arrays) for arrays in zip(empty, *self._parts, strict=True))
+        collected = zip(empty, *self._parts, strict=True)
+        flows, left, width, start, self._h = (np.concatenate(arrays) for arrays in collected)
         self._parts = []
         order = np.argsort(flows, kind="stable")
         self._left, self._width, self._start, self._h = left[order], width[order], start[order], self._h[order]

@@ -270,5 +270,6 @@ def test_bad_commands(arguments, words, capsys, tiny_command):
 def test_command_as_a_process():
     done = subprocess.run([sys.executable, "-m", "validation", "nothing"], capture_output=True, text=True)
     assert done.returncode == 2
-    known = "concrete-features, giant-step, linear-network, polynomial-spikes, spiked-random-features"
+    known = ("concrete-features, giant-step, linear-network, linear-network-loss, polynomial-spikes, power-network, "
+             "spiked-random-features")
     assert done.stderr == f"error: SLUG: 'nothing' has no protocol ({known})\n"

@@ -22,6 +22,7 @@ from .weights import growth, push, weights_after
 if TYPE_CHECKING:
     import xarray as xr
 
+    from ...problem import Problem
     from .problem import LinearNetwork
 
 POINTS = ("plateau", "steepest")
@@ -181,7 +182,7 @@ def labelled(values: Array, cells: Cells) -> Any:
     return xr.DataArray(values, dims=cells.dims, coords=dict(cells.labels))
 
 
-def dataset(problem: LinearNetwork, axis: str, labels: Any, variables: Mapping[str, tuple[Array, str, str]]) -> Any:
+def dataset(problem: Problem, axis: str, labels: Any, variables: Mapping[str, tuple[Array, str, str]]) -> Any:
     """A dataset over the cells and one axis more."""
     import xarray as xr
 

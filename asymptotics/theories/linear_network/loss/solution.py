@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....cells import Cells
 from ....solvers.monotone_flow import Flow, Pace, follow
@@ -74,7 +75,8 @@ def solve(problem: LinearNetworkLoss, observables: Sequence[str]) -> dict[str, A
     for where, block in grid.blocks():
         latest = np.zeros(block.constants.F0.size)
         for part in grid.parts(where, block):
-            np.maximum.at(latest, *_by_cell(part, block))
+            instants = np.broadcast_to(part.instants, part.tile.shape)
+            np.maximum.at(latest, numbers_of(part, block).ravel(), instants.ravel())
         ready = _ready(block, loss, latest, np.inf)
         for part in grid.parts(where, block):
             out = {name: part.tile.of(matrix) for name, matrix in matrices.items()}
@@ -88,13 +90,9 @@ def _ready(block: Block, loss: SampleLoss, until_time: Array, until: Array | flo
     return Ready(block, own, follow(pace(block.constants, own, loss), until_time, until))
 
 
-def numbers_of(part: Part, block: Block) -> Array:
+def numbers_of(part: Part, block: Block) -> NDArray[np.intp]:
     """The position in the block of each point of a tile."""
     return np.broadcast_to(np.arange(block.constants.F0.size)[part.tile.cells], part.tile.shape)
-
-
-def _by_cell(part: Part, block: Block) -> tuple[Array, Array]:
-    return numbers_of(part, block).ravel(), np.broadcast_to(part.instants, part.tile.shape).ravel()
 
 
 def _write(
