@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from asymptotics import LinearNetwork, ParameterError
+from asymptotics import LinearNetwork, LinearNetworkLoss, ParameterError, Problem
 
 from .networks import Array
 from .readout import one_network, shaped
@@ -152,7 +152,7 @@ def _run(
     return {name: np.array([values[name] for values in measured])[places] for name in OBSERVABLES}
 
 
-def times_of(problem: LinearNetwork) -> tuple[Array, Any]:
+def times_of(problem: Problem) -> tuple[Array, Any]:
     """Different times, increasing, and which of them belongs to each cell, flat."""
     times, places = np.unique(np.broadcast_to(problem.cells.arrays["t"], problem.shape), return_inverse=True)
     return times.astype(np.float64), places.ravel()
@@ -171,7 +171,7 @@ def of_problem(problem: LinearNetwork) -> Training:
     return Training(*(cell[name] for name in names))
 
 
-def weights_of(problem: LinearNetwork, rng: np.random.Generator) -> tuple[Array, Array]:
+def weights_of(problem: LinearNetwork | LinearNetworkLoss, rng: np.random.Generator) -> tuple[Array, Array]:
     """The weights of a problem, or two pairs in a random direction with its overlaps.
 
     Raises

@@ -50,8 +50,11 @@ class Training(NamedTuple):
         largest = float(np.max(np.abs(self.x * self.y if self.margin else self.x)))
         du, dw = self.descent(u, w)
         size = float(np.linalg.norm(du) * np.linalg.norm(w) + np.linalg.norm(dw) * np.linalg.norm(u))
-        curved = self.c * largest**2 * float(np.max(np.abs(np.diff(self.loss.derivative(np.linspace(-3, 3, 61)))))) / 0.1
-        return abs(self.gamma) * size * largest + curved * self.measure(u, w)["ntk"]
+        F, step = self.gamma * float(u @ w), 0.05 / largest
+        slopes = [float(np.mean(self.loss.derivative(self.argument(F + h)) * self.x * (self.y if self.margin else 1)))
+                  for h in (-step, step)]
+        curvature = self.c * abs(slopes[1] - slopes[0]) / (2 * step)
+        return abs(self.gamma) * size * largest + curvature * self.measure(u, w)["ntk"]
 
     def measure(self, u: Array, w: Array) -> dict[str, float]:
         """`JUDGED` of the weights."""
@@ -69,7 +72,7 @@ class Training(NamedTuple):
 def training_of(problem: LinearNetworkLoss) -> Training:
     """The training of one network; only `t` may vary."""
     cell, _ = one_network(problem, varying="t")
-    return Training(*(cell[name] for name in ("gamma", "eta_u", "eta_w", "loss_factor")), np.asarray(problem.x),
+    return Training(cell["gamma"], cell["eta_u"], cell["eta_w"], cell["loss_factor"], np.asarray(problem.x),
                     np.asarray(problem.y), problem.loss_function, problem.argument == "margin")
 
 

@@ -125,7 +125,7 @@ def protocol(size: str) -> Protocol:
     settings = [
         Setting(name=f"{name}{words}", problem=problem, judged=JUDGED, simulate=simulate_with, law=law,
                 wrong={f"{error}{words}": theory for error, theory in wrong_theories(problem).items()},
-                networks=dict.fromkeys(steps, 1), precision={"ntk": precision, "norm_u": precision})
+                networks=dict.fromkeys(steps, 1), precision={"norm_u": precision})
         for words, simulate_with, law, steps, precision in (
             ("", integrate, StepSize(4), (100, 200, 400), 1e-6),
             (", gradient descent", descend, StepSize(1), (1000, 2000, 4000), 5e-3),

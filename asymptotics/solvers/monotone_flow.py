@@ -50,8 +50,9 @@ class Course(NamedTuple):
     def at(self, y: Array) -> tuple[Array, Array]:
         """x - start and end - x, each with all its digits."""
         span = np.where(self.ends, self.span, 0.0)
-        done = np.where(self.ends, -span * np.expm1(-y), self.unit * y)
-        return done, np.where(self.ends, span * np.exp(-y), self.span)
+        with np.errstate(under="ignore"):
+            done = np.where(self.ends, -span * np.expm1(-y), self.unit * y)
+            return done, np.where(self.ends, span * np.exp(-y), self.span)
 
     def progress(self, done: Array, left: Array) -> Array:
         """y from x - start and end - x: infinite at the end and beyond, negative before the start."""
@@ -138,7 +139,7 @@ def follow(
         t[kept] = panels.add(kept, left[fine], wide[fine], t[kept], h[fine])
         y[kept] += wide[fine]
         factor = (TOLERANCE / np.maximum(error, 1e-17)) ** (1 / 16)
-        width[active] = wide * np.where(fine, np.clip(factor, 1.0, WIDEST_GROWTH),
+        width[active] = wide * np.where(fine, np.where(stagnates, WIDEST_GROWTH, np.clip(factor, 1.0, WIDEST_GROWTH)),
                                         np.where(usable, np.clip(0.8 * factor, STRONGEST_CUT, 0.7), STRONGEST_CUT))
         going = (t[active] < np.minimum(until_time[active], LATEST)) & (y[active] < until[active])
         active = active[going & (y[active] + width[active] > y[active])]

@@ -1,7 +1,7 @@
 """The network of quadratic units from its definition, by means that share nothing with the production code.
 
-`integrate` solves the 2p differential equations of gradient flow with DOP853.  `path` takes the common time tau as given:
-weights by cosh and sinh of complex arguments, and t(tau) by quadrature, in the digits of mpmath.
+`integrate` solves the 2p differential equations of gradient flow with DOP853.  `path` takes the common time tau as
+given: weights by cosh and sinh of complex arguments, and t(tau) by quadrature, in the digits of mpmath.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def coefficient(c: Constants, own: Way, done: Array, left: Array) -> tuple[Array
     F = np.where(of_parts < of_start, parts, c.F0 + change)
     end = np.where(np.isfinite(own.end), own.end, 0.0)
     near = own.reaches & (np.maximum(np.abs(end), np.abs(gap)) < np.minimum(of_start, of_parts))
-    F = np.where(own.still, c.F0, np.where(near, end - gap, F))
+    F = np.where(own.still | (done == 0), c.F0, np.where(near, end - gap, F))
     gap = np.where(reaches, np.where(own.still, own.end - c.F0, gap), own.end - F)
     return F, gap, up, down
 

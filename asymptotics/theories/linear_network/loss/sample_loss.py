@@ -19,6 +19,7 @@ CANCELS = 0.05  # forces smaller than this part of their terms may be had more a
 FEW, MANY = gauss_legendre(8), gauss_legendre(16)
 UNDERFLOWN = 1e-250
 FARTHEST = 1e280
+ARRIVED = 1e-280  # what is smaller has lost digits to underflow
 EPS = float(np.finfo(np.float64).eps)
 
 
@@ -46,7 +47,7 @@ class SampleLoss:
 
     def __init__(self, loss: Nonlinearity, x: Array, y: Array, argument: str) -> None:
         if loss.kinks:
-            raise ParameterError("loss", f"must be smooth, got {loss.text:.60}, whose slope jumps (or a higher one): "
+            raise ParameterError("loss_function", f"must be smooth, got {loss.text:.60}, whose slope jumps (or a higher one): "
                                  "softplus(k*x)/k is a smooth relu")
         self._loss = derivatives(loss)
         self._a, self._b = (x * y, np.zeros(x.size)) if argument == "margin" else (x, -y)
@@ -54,8 +55,9 @@ class SampleLoss:
         if not self._largest > 0:
             raise ParameterError("x", "must not be zero for all samples" if argument == "residual"
                                  else "and y must not have only zero products")
-        _require_convex(loss, self._loss.second)
-        self.minimiser = self._find_minimiser()
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # far out
+            _require_convex(loss, self._loss.second)
+            self.minimiser = self._find_minimiser()
 
     @property
     def length(self) -> float:
@@ -76,16 +78,17 @@ class SampleLoss:
         The quotient itself, or by quadrature over the curvature: whichever is more accurate.
         """
         a, b = self._a, self._a * self.minimiser + self._b
-        safe = np.where(left == 0, 1.0, left)
+        arrived = np.abs(left) < ARRIVED
+        safe = np.where(arrived, 1.0, left)
         force = -self._mean(lambda own: a * self._loss.first(b - a * own), left)
         slopes = self._mean(lambda own: np.abs(a * self._loss.first(b - a * own)), left)
         rounding = self._mean(lambda own: self._loss.second(b - a * own) * np.abs(a) * np.abs(self._b), left)
         stiffness, error = force / safe, EPS * (slopes + rounding) / np.abs(safe)
-        near = (EPS * np.abs(stiffness) <= CANCELS * error) | (left == 0)
+        near = (EPS * np.abs(stiffness) <= CANCELS * error) | arrived
         if np.any(near):
             few, many = (self._mean_curvature(left[near], *rule) for rule in (FEW, MANY))
             better = np.abs(many - few) <= np.maximum(error[near], 4 * EPS * np.abs(many))
-            stiffness[near] = np.where(better | (left[near] == 0), many, stiffness[near])
+            stiffness[near] = np.where(better | arrived[near], many, stiffness[near])
         return stiffness
 
     def _mean_curvature(self, left: Array, nodes: Array, weights: Array) -> Array:
@@ -124,7 +127,7 @@ class SampleLoss:
             if abs(far) > FARTHEST * self.length or abs(far) > FARTHEST:
                 return side * math.inf
         if math.isnan(self._pull(far)):
-            raise ParameterError("loss", f"{self._loss.text:.60} is not a number at F = {far:g}")
+            raise ParameterError("loss_function", f"{self._loss.text:.60} is not a number at F = {far:g}")
         if self._pull(far) == 0 and side * self._pull(2 * far) >= 0:
             return self._vanishing(near, far, at_zero, side)
         return _sign_change(lambda F: side * self._pull(F), near, far)
@@ -137,7 +140,7 @@ class SampleLoss:
         return side * math.inf
 
     def _refuse_flat(self, F: float) -> None:
-        raise ParameterError("loss", f"must have at most one minimum on these data, {self._loss.text:.60} is flat from "
+        raise ParameterError("loss_function", f"must have at most one minimum on these data, {self._loss.text:.60} is flat from "
                              f"F = {F:g} on")
 
 
@@ -166,8 +169,7 @@ def _require_convex(loss: Nonlinearity, second: Callable[[Array], Array]) -> Non
     known = np.isfinite(curvature)
     scale = np.max(np.abs(curvature[known & (np.abs(points) <= 30)]), initial=0.0)
     allowed = 1e-9 if type(loss).__name__ == "Wrapped" else 1e-13
-    with np.errstate(invalid="ignore"):
-        wrong = known & (curvature < -allowed * np.maximum(scale, np.abs(curvature[points.size // 2])))
+    wrong = known & (np.where(known, curvature, 0.0) < -allowed * scale)
     if np.any(wrong):
-        raise ParameterError("loss", f"must be convex, got {loss.text:.60}, whose second derivative is "
+        raise ParameterError("loss_function", f"must be convex, got {loss.text:.60}, whose second derivative is "
                              f"{curvature[wrong][0]:.3g} at {points[wrong][0]:.3g}")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .problem import LinearNetworkLoss
 
 OWN = ("loss", "final_coefficient")
+ARRIVED = 1e-280  # what is smaller has lost digits to underflow
 
 
 class Ready(NamedTuple):
@@ -53,7 +54,8 @@ def pace(c: Constants, own: Way, loss: SampleLoss) -> Pace:
         velocity = np.ones(y.shape)  # of y, where nothing moves
         if np.any(reaches):
             ratio = change_of(here.kap, there.up, there.down, -left)
-            ratio = np.where(left == 0, 0.5 * (there.up + there.down), -ratio / np.where(left == 0, 1.0, left))
+            arrived = np.abs(left) < ARRIVED
+            ratio = np.where(arrived, 0.5 * (there.up + there.down), -ratio / np.where(arrived, 1.0, left))
             velocity[reaches] = ratio[reaches] * loss.stiffness(gap[reaches])
         forever = ~reaches & ~there.still
         if np.any(forever):

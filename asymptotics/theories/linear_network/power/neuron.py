@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from ..constants import Mask
 from ..exact import Array, difference_of_products
 
 LONGEST = 350.0  # e^-(2 * LONGEST) is about the smallest number
@@ -111,12 +112,13 @@ def moved(n: Neurons, tau: Array, to_explosion: Array | None = None) -> Moved:
         psi = np.where(near, pull * _sine(root, np.minimum(root * left, LONGEST), left, bends), psi)
         lost = np.where(near, 1 - psi, lost)
     psi = np.maximum(psi, SMALLEST)
+    w: Array = n.w / psi
     with np.errstate(over="ignore", invalid="ignore"):  # beyond an explosion, where nobody asks
         rise = n.force * integral / psi
-        return Moved(psi, rise, (n.w / psi) ** 2 * (n.u * lost * (1 + psi) + rise))
+        return Moved(psi, rise, w * w * (n.u * lost * (1 + psi) + rise))
 
 
-def _sine(root: Array, x: Array, tau: Array, bends: Array) -> Array:
+def _sine(root: Array, x: Array, tau: Array, bends: Mask) -> Array:
     """sinh(root tau)/root, or sin."""
     small = x < 1e-8
     return np.where(small, tau, np.where(bends, np.sinh(x), np.sin(x)) / np.where(small, 1.0, root))

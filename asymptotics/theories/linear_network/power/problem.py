@@ -24,7 +24,8 @@ class PowerNetwork(Problem):
 
         L = (loss_factor/2) E (f(x) - y)^2 = (loss_factor/2) [ m4 (F - target_coefficient)^2 + irreducible_loss ]
 
-    with m4 = E x^4, target_coefficient = E x^2 y/m4, by du/dt = -eta_u dL/du, dw/dt = -eta_w dL/dw.  Exact at any width.
+    with m4 = E x^4, target_coefficient = E x^2 y/m4, by du/dt = -eta_u dL/du, dw/dt = -eta_w dL/dw.  Exact at any
+    width.
     """
 
     slug: ClassVar[str] = "power-network"

@@ -77,7 +77,8 @@ def weights(problem: PowerNetwork) -> tuple[Array, Array]:
             for unit in range(len(problem.u)):
                 points.write(u[unit], np.where(points.known, own.orientation * here.u[:, unit], np.nan))
                 points.write(w[unit], np.where(points.known, here.w[:, unit], np.nan))
-    return (np.stack([layout.restore(one) for one in u], axis=-1), np.stack([layout.restore(one) for one in w], axis=-1))
+    u, w = (np.stack([layout.restore(one) for one in layer], axis=-1) for layer in (u, w))
+    return u, w
 
 
 def _layout(problem: PowerNetwork) -> Layout:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ....solvers.monotone_flow import Pace
 from ..exact import Array
@@ -61,7 +62,7 @@ def state(own: Way, y: Array) -> State:
 def pace(own: Way, k: Array) -> Pace:
     """dt/dy along the courses of these cells, k being c m4 |gamma|; equation (13)."""
 
-    def dt(y: Array, flows: Array) -> Array:
+    def dt(y: Array, flows: NDArray[np.intp]) -> Array:
         flat, cells = y.ravel(), np.repeat(flows, y.shape[1])
         velocity = np.empty(flat.size)
         step = max(1, NUMBERS // own.start.u.shape[1])
@@ -79,7 +80,7 @@ def _velocity(own: Way, y: Array) -> Array:
     here = state(own, y)
     left = np.where(own.reaches, left, 1.0)
     _, speed = own.clock.between(np.where(own.reaches, own.course.span, 0.0), left)
-    tiny = here.gap < 1e-280
+    tiny = np.minimum(here.gap, left * speed) < 1e-280  # digits are lost to underflow
     last = own.gamma * np.sum(own.end.drift, axis=1)
     reaching = np.where(tiny, last, here.gap / np.where(tiny, 1.0, left * speed))
     return np.where(own.still, 1.0, np.where(own.reaches, reaching, here.gap / own.clock.unit))

@@ -94,7 +94,9 @@ class Way(NamedTuple):
 
     def cells(self, index: Any) -> Self:
         """Some of the cells."""
-        return type(self)(*(value.part(index) if hasattr(value, "part") else value[index] for value in self))
+        start, end, course, clock, *others = self
+        return type(self)(start.part(index), end.part(index), course.part(index), clock.part(index),
+                          *(array[index] for array in others))
 
 
 def way(u: Array, w: Array, gamma: Array, eta_u: Array, eta_w: Array, A: Array) -> Way:
