@@ -13,6 +13,7 @@ EXAMPLES = {
     "optimal_step.py": (["--d", "60", "--networks", "6"], "optimal_step_minima.png", 3, 1),
     "polynomial_phases.py": (["--scale", "0.3", "--networks", "6"], "polynomial_phases.png", 4, 1),
     "linear_trajectory.py": (["--p", "20"], "linear_trajectory.png", 3, 1),
+    "other_losses.py": (["--p", "5", "--samples", "15"], "other_losses.png", 8, 1),
     "bring_your_own_weights.py": (["--d", "100", "--sets", "8"], "bring_your_own_weights.png", 20, 2),
 }
 

@@ -47,8 +47,8 @@ class SampleLoss:
 
     def __init__(self, loss: Nonlinearity, x: Array, y: Array, argument: str) -> None:
         if loss.kinks:
-            raise ParameterError("loss_function", f"must be smooth, got {loss.text:.60}, whose slope jumps (or a higher one): "
-                                 "softplus(k*x)/k is a smooth relu")
+            raise ParameterError("loss_function", f"must be smooth, got {loss.text:.60}, which has kinks; "
+                                 "softplus(k*x)/k is a smooth relu(x)")
         self._loss = derivatives(loss)
         self._a, self._b = (x * y, np.zeros(x.size)) if argument == "margin" else (x, -y)
         self._largest = float(np.max(np.abs(self._a)))
@@ -140,8 +140,8 @@ class SampleLoss:
         return side * math.inf
 
     def _refuse_flat(self, F: float) -> None:
-        raise ParameterError("loss_function", f"must have at most one minimum on these data, {self._loss.text:.60} is flat from "
-                             f"F = {F:g} on")
+        raise ParameterError("loss_function", "must have at most one minimum on these data, "
+                             f"{self._loss.text:.60} is flat at F = {F:g}")
 
 
 def _sign_change(f: Callable[[float], float], positive: float, negative: float) -> float:

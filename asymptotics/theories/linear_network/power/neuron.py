@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ..constants import Mask
-from ..exact import Array, difference_of_products
+from ..exact import Array, Pair, sum_and_difference, two_product
 
 LONGEST = 350.0  # e^-(2 * LONGEST) is about the smallest number
 SMALLEST = 1e-290
@@ -66,7 +66,9 @@ class Neurons(NamedTuple):
 def neurons(u: Array, w: Array, eta_u: Array, eta_w: Array) -> Neurons:
     """Hidden units of cells: u (K, p), w (p,) and the rates (K,)."""
     eta_u, twice, w = eta_u[:, None], 2 * eta_w[:, None], np.broadcast_to(w, u.shape)
-    return Neurons(u, w, eta_u, twice, twice * difference_of_products(twice * u, u, eta_u * w, w))
+    # its sign decides whether u may cross zero: the difference is rounded once
+    _, invariant = sum_and_difference(Pair(twice, np.zeros(twice.shape)), two_product(u, u), two_product(w, w), eta_u)
+    return Neurons(u, w, eta_u, twice, twice * invariant)
 
 
 class Moved(NamedTuple):
