@@ -13,6 +13,8 @@ PAGES: dict[str, tuple[str, ...]] = {
     "docs/theories/giant_step.md": (),
     "docs/theories/polynomial_spikes.md": ("polynomial-spikes",),
     "docs/theories/linear_network.md": ("linear-network",),
+    "docs/theories/linear_network_loss.md": ("linear-network-loss",),
+    "docs/theories/linear_network_power.md": ("power-network",),
 }
 
 

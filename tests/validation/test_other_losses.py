@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asymptotics import LinearNetworkLoss, ParameterError, PowerNetwork
-from validation import linear_network_loss, power_network
+from validation import descent, linear_network_loss, power_network
 from validation.engine import run
 
 LOSSES = dict(linear_network_loss.LOSSES)
@@ -40,7 +40,8 @@ def test_simulator_of_power_units(changes):
     (linear_network_loss.simulate, linear_network_loss.random_problem(2, 0, *LOSSES["square"])),
     (power_network.simulate, power_network.random_problem(2, 0)),
 ])
-def test_bad_simulations(simulate, problem):
+def test_bad_simulations(simulate, problem, monkeypatch):
+    monkeypatch.setattr(descent, "LARGEST_NUMBER_OF_STEPS", 100)
     with pytest.raises(ParameterError, match="not a size"):
         simulate(problem, {"d": 3}, 0)
     with pytest.raises(ParameterError, match="one value"):
