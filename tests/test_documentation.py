@@ -17,6 +17,8 @@ PAGES: dict[str, tuple[str, ...]] = {
     "docs/theories/linear_network_descent.md": ("linear-network-descent",),
     "docs/theories/linear_network_curriculum.md": ("linear-network-curriculum",),
     "docs/theories/linear_network_decay.md": ("linear-network-decay",),
+    "docs/theories/linear_network_loss.md": ("linear-network-loss",),
+    "docs/theories/linear_network_power.md": ("power-network",),
 }
 
 

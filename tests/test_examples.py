@@ -16,6 +16,7 @@ EXAMPLES = {
     "inputs_in_many_dimensions.py": (["--p", "50"], "inputs_in_many_dimensions.png", 3, 1),
     "catapult.py": (["--p", "100"], "catapult.png", 5, 1),
     "weight_decay.py": (["--p", "20"], "weight_decay.png", 5, 1),
+    "other_losses.py": (["--p", "5", "--samples", "15"], "other_losses.png", 8, 1),
     "bring_your_own_weights.py": (["--d", "100", "--sets", "8"], "bring_your_own_weights.png", 20, 2),
 }
 

@@ -21,8 +21,10 @@ from . import (
     linear_network_ensemble_protocol,
     linear_network_extensions,
     linear_network_inputs_protocol,
+    linear_network_loss,
     linear_network_protocol,
     polynomial_protocol,
+    power_network,
     spiked_random_features,
 )
 from .engine import run
@@ -38,7 +40,9 @@ PROTOCOLS: dict[str, Callable[[str], Protocol]] = {
     "linear-network-descent": linear_network_descent_protocol.protocol,
     "linear-network-curriculum": linear_network_extensions.curriculum_protocol,
     "linear-network-decay": linear_network_extensions.decay_protocol,
+    "linear-network-loss": linear_network_loss.protocol,
     "polynomial-spikes": polynomial_protocol.protocol,
+    "power-network": power_network.protocol,
     "spiked-random-features": spiked_random_features.protocol,
 }
 SIZES = ("quick", "full")

@@ -46,7 +46,7 @@ class Wrapped(Nonlinearity):
     def slope(self, x: Array) -> Array:
         if self.given_derivative is not None:
             return np.asarray(self.given_derivative(x), dtype=np.float64)
-        return _numerical_slope(self.value, x, self.kinks, 0.02 * self.scale)
+        return numerical_slope(self.value, x, self.kinks, 0.02 * self.scale)
 
     def exact(self, x: Any, mp: Any) -> Any:
         raise ValueError(f"{self.text} is a wrapped callable, known to double precision only; give an expression in x")
@@ -68,7 +68,7 @@ class Wrapped(Nonlinearity):
         return 0
 
 
-def _numerical_slope(value: Callable[[Array], Array], x: Array, kinks: tuple[float, ...], step: float) -> Array:
+def numerical_slope(value: Callable[[Array], Array], x: Array, kinks: tuple[float, ...], step: float) -> Array:
     """Derivative of the degree-8 interpolant on nine points of one smooth piece."""
     offsets = np.arange(-4.0, 5.0)
     edges = np.array([-np.inf, *kinks, np.inf])

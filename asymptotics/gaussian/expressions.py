@@ -108,10 +108,10 @@ class Expression(Nonlinearity):
         return parse, (self.text,)
 
     def value(self, x: Array) -> Array:
-        return _values(self.tree, x)
+        return tree_values(self.tree, x)
 
     def slope(self, x: Array) -> Array:
-        return _values(self.derivative_tree, x)
+        return tree_values(self.derivative_tree, x)
 
     def exact(self, x: Any, mp: Any) -> Any:
         return evaluate(self.tree, x, mpmath_library(mp))
@@ -172,7 +172,7 @@ class Expression(Nonlinearity):
             return math.sqrt(float(np.sum(weight * self.value(z) ** 2)))
 
 
-def _values(tree: sympy.Expr, x: Array) -> Array:
+def tree_values(tree: sympy.Expr, x: Array) -> Array:
     """Values in floats; where these overflow on the way (exp(x)/(1 + exp(x)) far out), by mpmath."""
     values = np.asarray(evaluate_array(tree, x))
     lost = ~np.isfinite(values) & np.isfinite(x)

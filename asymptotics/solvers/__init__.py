@@ -1,8 +1,9 @@
-"""Batched solvers: damped Newton, bracketed roots, scalar minimisation, small linear systems, tiles."""
+"""Batched solvers: damped Newton, bracketed roots, monotone flows, scalar minimisation, small linear systems, tiles."""
 
 from .convex import ConvexResult, minimise_convex
 from .linear import back_substitution, cholesky, solve_2x2, solve_spd, triangular_rows
 from .minimise import Minima, minimise_scalar, minimise_shared
+from .monotone_flow import Course, Flow, follow
 from .newton import NewtonResult, newton
 from .roots import RootResult, increasing_root
 from .threads import one_blas_thread
@@ -10,12 +11,15 @@ from .tiles import Tile, tiles
 
 __all__ = [
     "ConvexResult",
+    "Course",
+    "Flow",
     "Minima",
     "NewtonResult",
     "RootResult",
     "Tile",
     "back_substitution",
     "cholesky",
+    "follow",
     "increasing_root",
     "minimise_convex",
     "minimise_scalar",

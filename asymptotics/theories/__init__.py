@@ -10,8 +10,10 @@ from .linear_network import (
     LinearNetworkEnsemble,
     LinearNetworkInputs,
     LinearNetworkInputsDescent,
+    LinearNetworkLoss,
     LinearNetworkPhases,
     LinearNetworkScaling,
+    PowerNetwork,
     balanced_weights,
 )
 from .polynomial_spikes import PolynomialSpikes
@@ -20,8 +22,8 @@ from .spiked_random_features import ConcreteFeatures, GiantStep, SpikedRandomFea
 THEORIES: dict[str, type[Problem]] = {
     problem.slug: problem for problem in (
         GiantStep, SpikedRandomFeatures, ConcreteFeatures, PolynomialSpikes, LinearNetwork, LinearNetworkEnsemble,
-        LinearNetworkDescent, LinearNetworkDecay, LinearNetworkCurriculum, LinearNetworkScaling, LinearNetworkPhases,
-        LinearNetworkInputs, LinearNetworkInputsDescent, BalancedLinearNetwork,
+        LinearNetworkDescent, LinearNetworkDecay, LinearNetworkCurriculum, LinearNetworkLoss, LinearNetworkScaling,
+        LinearNetworkPhases, LinearNetworkInputs, LinearNetworkInputsDescent, BalancedLinearNetwork, PowerNetwork,
     )
 }
 
@@ -37,9 +39,11 @@ __all__ = [
     "LinearNetworkEnsemble",
     "LinearNetworkInputs",
     "LinearNetworkInputsDescent",
+    "LinearNetworkLoss",
     "LinearNetworkPhases",
     "LinearNetworkScaling",
     "PolynomialSpikes",
+    "PowerNetwork",
     "SpikedRandomFeatures",
     "balanced_weights",
     "gaussian_readout",

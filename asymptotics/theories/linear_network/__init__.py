@@ -6,7 +6,9 @@ from .decay import LinearNetworkDecay
 from .descent import LinearNetworkDescent
 from .ensemble import LinearNetworkEnsemble
 from .inputs import LinearNetworkInputs, LinearNetworkInputsDescent
+from .loss import LinearNetworkLoss
 from .phases import LinearNetworkPhases
+from .power import PowerNetwork
 from .problem import LinearNetwork
 from .scaling import LinearNetworkScaling
 
@@ -19,7 +21,9 @@ __all__ = [
     "LinearNetworkEnsemble",
     "LinearNetworkInputs",
     "LinearNetworkInputsDescent",
+    "LinearNetworkLoss",
     "LinearNetworkPhases",
     "LinearNetworkScaling",
+    "PowerNetwork",
     "balanced_weights",
 ]

@@ -22,6 +22,7 @@ from .weights import growth, push, weights_after
 if TYPE_CHECKING:
     import xarray as xr
 
+    from ...problem import Problem
     from .problem import LinearNetwork
 
 POINTS = ("plateau", "steepest")
@@ -59,7 +60,7 @@ def time_to(problem: LinearNetwork, levels: Mapping[str, Any]) -> Any:
     values = {own: getattr(problem, own) for own in problem.cells.arrays if own != "t"} | {name: level}
     cells = span(values)
     times = _sweep(problem, cells, name, lambda part: {"t": time_to_reach(part.constants, *_LEVELS[name](part))})
-    return _labelled(times.get("t", np.empty(cells.shape)), cells)
+    return labelled(times.get("t", np.empty(cells.shape)), cells)
 
 
 def _at_fraction(part: Part) -> tuple[Array, Array, Array]:
@@ -109,7 +110,7 @@ def inflection_points(problem: LinearNetwork) -> xr.Dataset:
     coefficient, time = (
         np.stack([found[f"{kind} {name}"] for name in POINTS], axis=-1) for kind in ("coefficient", "time")
     )
-    return _dataset(base, "point", POINTS, {
+    return dataset(base, "point", POINTS, {
         "coefficient": (coefficient, "coefficient at which learning is slowest and fastest", "F_i"),
         "time": (time, "time at which learning is slowest and fastest", "t_i"),
     })
@@ -122,7 +123,7 @@ def stable_step(problem: LinearNetwork) -> Any:
     """See `LinearNetwork.largest_stable_step`."""
     base = problem.replace(t=0.0)
     found = _sweep(base, base.cells, "t", lambda part: {"step": largest_stable_step(part.constants)})
-    return _labelled(found.get("step", np.empty(base.shape)), base.cells)
+    return labelled(found.get("step", np.empty(base.shape)), base.cells)
 
 
 def hessian_spectrum(problem: LinearNetwork) -> xr.Dataset:
@@ -135,7 +136,7 @@ def hessian_spectrum(problem: LinearNetwork) -> xr.Dataset:
 
     found = _sweep(problem, problem.cells, "t", at)
     p = np.nan if problem.u is None else len(problem.u)
-    spectrum = _dataset(problem, "group", GROUPS, {
+    spectrum = dataset(problem, "group", GROUPS, {
         "eigenvalue": (np.stack([found[name] for name in GROUPS], axis=-1), "eigenvalue of the Hessian", r"\mu"),
     })
     many = [1.0, p - 1, p - 1, 1.0]
@@ -160,7 +161,7 @@ def weights(problem: LinearNetwork) -> xr.Dataset:
     with np.errstate(under="ignore"):
         gamma, eta_u, eta_w = (problem.cells.arrays[name] for name in FLOW)
         u, w = weights_after(problem.u, problem.w, gamma, eta_u, eta_w, found["s"], found["push"])
-    return _dataset(problem, "neuron", range(len(problem.u)), {
+    return dataset(problem, "neuron", range(len(problem.u)), {
         "u": (u, "output weights at time t", "u"), "w": (w, "input weights at time t", "w"),
     })
 
@@ -173,7 +174,7 @@ def _evaluate(part: Part, state: State) -> None:
 # ---- output
 
 
-def _labelled(values: Array, cells: Cells) -> Any:
+def labelled(values: Array, cells: Cells) -> Any:
     if not cells.labelled:
         return values[()]
     import xarray as xr
@@ -181,7 +182,7 @@ def _labelled(values: Array, cells: Cells) -> Any:
     return xr.DataArray(values, dims=cells.dims, coords=dict(cells.labels))
 
 
-def _dataset(problem: LinearNetwork, axis: str, labels: Any, variables: Mapping[str, tuple[Array, str, str]]) -> Any:
+def dataset(problem: Problem, axis: str, labels: Any, variables: Mapping[str, tuple[Array, str, str]]) -> Any:
     """A dataset over the cells and one axis more."""
     import xarray as xr
 
