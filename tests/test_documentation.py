@@ -14,6 +14,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "docs/theories/polynomial_spikes.md": ("polynomial-spikes",),
     "docs/theories/linear_network.md": ("linear-network",),
     "docs/theories/linear_network_inputs.md": ("linear-network-inputs", "balanced-linear-network"),
+    "docs/theories/linear_network_ensemble.md": ("linear-network-ensemble",),
     "docs/theories/linear_network_descent.md": ("linear-network-descent",),
     "docs/theories/linear_network_curriculum.md": ("linear-network-curriculum",),
     "docs/theories/linear_network_decay.md": ("linear-network-decay",),

@@ -14,6 +14,7 @@ EXAMPLES = {
     "polynomial_phases.py": (["--scale", "0.3", "--networks", "6"], "polynomial_phases.png", 4, 1),
     "linear_trajectory.py": (["--p", "20"], "linear_trajectory.png", 3, 1),
     "inputs_in_many_dimensions.py": (["--p", "50"], "inputs_in_many_dimensions.png", 3, 1),
+    "init_lottery.py": (["--networks", "60"], "init_lottery.png", 6, 1),
     "catapult.py": (["--p", "100"], "catapult.png", 5, 1),
     "weight_decay.py": (["--p", "20"], "weight_decay.png", 5, 1),
     "other_losses.py": (["--p", "5", "--samples", "15"], "other_losses.png", 8, 1),
