@@ -92,10 +92,10 @@ class LayerTraining(NamedTuple):
         return {
             "singular_values": np.linalg.svd(product, compute_uv=False),
             "mode_coefficients": np.einsum("ok,od,kd->k", left, product, right),
-            "distance": distance,
+            "gap_norm": distance,
             "excess_loss": 0.5 * self.c * self.m2 * distance**2,
-            "norm_1": float(np.linalg.norm(W1)),
-            "norm_2": float(np.linalg.norm(W2)),
+            "norm_W1": float(np.linalg.norm(W1)),
+            "norm_W2": float(np.linalg.norm(W2)),
         }
 
 

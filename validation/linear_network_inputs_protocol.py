@@ -24,7 +24,7 @@ from .linear_network_inputs import descend, integrate, integrate_layers
 from .protocols import Protocol, Setting
 
 SCALAR = ("coefficients", "gap_norm", "norm_u", "norm_W", "ntk_trace", "ntk_along_target")
-LAYERS = ("singular_values", "mode_coefficients", "distance", "norm_1", "norm_2")
+LAYERS = ("singular_values", "mode_coefficients", "gap_norm", "norm_W1", "norm_W2")
 TIMES = (0.3, 1.0, 2.0, 4.0, 8.0)
 SPECTRUM = (2.0, 0.7, 0.3, 0.1)  # of the inputs
 SHAPES = ((3, 3, 3, 0.0), (2, 4, 3, 0.0), (5, 3, 2, 0.0), (2, 3, 4, 0.8), (3, 4, 2, -0.6), (1, 3, 2, 0.3))
@@ -105,7 +105,7 @@ def _layers(number: int, steps: Mapping[int, int]) -> list[Setting]:
     problems = {f"{h} hidden, {i} to {o}, lam = {lam:g}, no. {n}": balanced((h, i, o, lam), n)
                 for h, i, o, lam in SHAPES for n in range(number)}
     return [Setting(name=name, problem=problem, judged=LAYERS, wrong=wrong_layers(problem), simulate=integrate_layers,
-                    law=StepSize(4), networks=steps, precision=dict.fromkeys(("norm_1", "norm_2"), 1e-7))
+                    law=StepSize(4), networks=steps, precision=dict.fromkeys(("norm_W1", "norm_W2"), 1e-7))
             for name, problem in problems.items()]
 
 
@@ -115,7 +115,7 @@ def protocol(size: str) -> Protocol:
     return given_weights.protocol(
         f"linear-network-inputs, {size}: trained networks beside the theory", integrate,
         (*_flows(number, steps), *_descents(number), *_layers(number, steps)),
-        laws=(("p = 3, no. 0", "ntk_trace"), ("3 hidden, 3 to 3, lam = 0, no. 0", "norm_1")),
+        laws=(("p = 3, no. 0", "ntk_trace"), ("3 hidden, 3 to 3, lam = 0, no. 0", "norm_W1")),
         remarks=(
             "The theory is exact: given weights leave nothing to chance.  The error of a simulated value is that of "
             "its integrator (Runge-Kutta of order 4) or the rounding of its steps (gradient descent), and a row fails "

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from ....errors import ParameterError
 from ....parameters import parameter
 from ....problem import Problem
+from ..declared import loss_factor, training_time
 from . import solution
 from .modes import imbalance
 from .prediction import BalancedLinearNetworkPrediction
@@ -42,11 +43,8 @@ class BalancedLinearNetwork(Problem):
     correlation: Any = parameter("S = E y x^T, O rows of D", symbol="S", kind="matrix")
     m2: Any = parameter("second moment of every input, E x x^T = m2 1", symbol="m_2", above=0, default=1.0)
     eta: Any = parameter("learning rate of both layers", symbol=r"\eta", low=0, default=1.0)
-    loss_factor: Any = parameter(
-        "factor c of the loss (c/2) E |f(x) - y|^2: 1 for half the mean square, 2 for the mean square", symbol="c",
-        above=0, default=1.0,
-    )
-    t: Any = parameter("training time", symbol="t", low=0)
+    loss_factor: Any = loss_factor("|f(x) - y|^2")
+    t: Any = training_time()
 
     @classmethod
     def from_scalar_network(

@@ -57,12 +57,6 @@ def scale_of(c: Constants, units: Units, parameters: Mapping[str, Array], start:
     ))
 
 
-def units_of_descent(c: Constants, units: Units) -> Units:
-    """The cosine is fixed only where the layers are parallel for ever: P = 0 or Q = 0."""
-    side = np.where((c.bP == 0) != (c.bQ == 0), np.where(c.bP == 0, -1.0, 1.0), np.nan)
-    return units._replace(fixed_cosine=np.where(units.Ar == 0, side, np.nan))
-
-
 def fill(part: Part, scale: Scale, path: Sequence[Array], state: State) -> tuple[Part, NDArray[np.bool_]]:
     """The state of a tile from x, y and r, the tile with its constants at the time, and where descent has diverged."""
     c, (x, y, r) = part.constants, path

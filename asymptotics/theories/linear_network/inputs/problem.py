@@ -9,6 +9,17 @@ import numpy as np
 from ....errors import ParameterError
 from ....parameters import parameter
 from ....problem import Problem
+from ..declared import (
+    input_rate,
+    irreducible_loss,
+    loss_factor,
+    number_of_steps,
+    output_factor,
+    output_rate,
+    require_training,
+    step_size,
+    training_time,
+)
 from . import solution
 from .prediction import LinearNetworkInputsPrediction
 
@@ -31,16 +42,11 @@ class InputsNetwork(Problem):
         kind="matrix", default=None,
     )
     m2: Any = parameter("unit of the covariance", symbol="m_2", above=0, default=1.0)
-    gamma: Any = parameter("factor of the output, f(x) = gamma u^T W x; not 0", symbol=r"\gamma", default=1.0)
-    eta_u: Any = parameter("learning rate of the output weights", symbol=r"\eta_u", low=0, default=1.0)
-    eta_w: Any = parameter("learning rate of the input weights", symbol=r"\eta_w", low=0, default=1.0)
-    loss_factor: Any = parameter(
-        "factor c of the loss (c/2) E (f(x) - y)^2: 1 for half the mean square, 2 for the mean square", symbol="c",
-        above=0, default=1.0,
-    )
-    irreducible_loss: Any = parameter(
-        "mean square that no coefficients remove", symbol=r"L_\infty", low=0, default=0.0
-    )
+    gamma: Any = output_factor("gamma u^T W x")
+    eta_u: Any = output_rate()
+    eta_w: Any = input_rate()
+    loss_factor: Any = loss_factor()
+    irreducible_loss: Any = irreducible_loss("no coefficients remove")
 
     @property
     def axis_labels(self) -> dict[str, np.ndarray]:
@@ -53,10 +59,7 @@ class InputsNetwork(Problem):
             raise ParameterError("W", f"must have as many rows as u has entries ({len(self.u)}), got {p}")
         if len(self.target) != D:
             raise ParameterError("target", f"must have as many entries as W has columns ({D}), got {len(self.target)}")
-        if np.any(self.cells.arrays["gamma"] == 0):
-            raise ParameterError("gamma", "must not be 0: the network would be zero for ever")
-        if np.ndim(self.eta_u) == np.ndim(self.eta_w) == 0 and self.eta_u == self.eta_w == 0:
-            raise ParameterError("eta_u", "and eta_w must not both be 0: nothing would be trained")
+        require_training(self)
         if self.covariance is not None:
             self._validate_covariance(D)
 
@@ -101,7 +104,7 @@ class LinearNetworkInputs(InputsNetwork):
     source: ClassVar[str] = "arXiv:2401.07085 (beyond it); docs/theories/linear_network_inputs.md"
     prediction: ClassVar[type[LinearNetworkInputsPrediction]] = LinearNetworkInputsPrediction
 
-    t: Any = parameter("training time", symbol="t", low=0)
+    t: Any = training_time()
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         return solution.solve(self, observables, refinement)
@@ -118,8 +121,8 @@ class LinearNetworkInputsDescent(InputsNetwork):
     source: ClassVar[str] = "docs/theories/linear_network_inputs.md"
     prediction: ClassVar[type[LinearNetworkInputsPrediction]] = LinearNetworkInputsPrediction
 
-    step_size: Any = parameter("step size, in units of the rates", symbol="h", above=0)
-    steps: Any = parameter("number of steps", symbol="k", kind="size", low=0)
+    step_size: Any = step_size()
+    steps: Any = number_of_steps()
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         return solution.solve(self, observables, refinement)

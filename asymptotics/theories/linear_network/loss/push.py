@@ -12,6 +12,7 @@ import numpy as np
 from ....solvers.monotone_flow import Course
 from ..constants import SMALLEST, Constants, Mask
 from ..exact import Array
+from ..ratios import expm1_ratio, log1p_ratio
 
 LONGEST = 700.0  # kap J beyond which what grows is beyond float64
 
@@ -121,15 +122,3 @@ def coefficient(c: Constants, own: Way, done: Array, left: Array) -> tuple[Array
     F = np.where(own.still | (done == 0), c.F0, np.where(near, end - gap, F))
     gap = np.where(reaches, np.where(own.still, own.end - c.F0, gap), own.end - F)
     return F, gap, up, down
-
-
-def expm1_ratio(x: Array) -> Array:
-    """(e^x - 1)/x."""
-    zero = x == 0
-    return np.where(zero, 1.0, np.expm1(x) / np.where(zero, 1.0, x))
-
-
-def log1p_ratio(x: Array) -> Array:
-    """ln(1 + x)/x."""
-    zero = x == 0
-    return np.where(zero, 1.0, np.log1p(x) / np.where(zero, 1.0, x))
