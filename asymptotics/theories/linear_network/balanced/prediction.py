@@ -1,4 +1,4 @@
-"""What a balanced network answers."""
+"""What `BalancedLinearNetwork` answers."""
 
 from __future__ import annotations
 

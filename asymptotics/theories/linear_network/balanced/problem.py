@@ -1,4 +1,7 @@
-"""What can be asked about balanced layers: `BalancedLinearNetwork`."""
+"""What can be asked about balanced layers: `BalancedLinearNetwork`.
+
+Equations are numbered as in docs/theories/linear_network_inputs.md.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class BalancedLinearNetwork(Problem):
 
     f(x) = W2 W1 x on whitened inputs, E x x^T = m2 1, with S = correlation = E y x^T, trained on
 
-        L = (c/2) E |f(x) - y|^2 = (c/2) m2 |W2 W1 - S/m2|^2 + what no weights remove,    c = loss_factor,
+        L = (loss_factor/2) E |f(x) - y|^2 = (loss_factor/2) m2 |W2 W1 - S/m2|^2 + what no weights remove
 
     by dW/dt = -eta dL/dW, from weights with W2^T W2 - W1 W1^T = lam 1 for some number lam (lam > 0 needs H <= O,
     lam < 0 needs H <= D; a single hidden unit is always balanced).  Exact at any dimensions, ranks and times.

@@ -1,6 +1,8 @@
 """Ratios of modified Bessel functions of neighbouring orders, and what they integrate to; equations (9) - (13).
 
 Everything is in units of `m`, the decay rate in units of the kernel: order = a/m and X = x/m, so that m may be tiny.
+
+Equations are numbered as in docs/theories/linear_network_decay.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What can be asked: `LinearNetworkDecay`."""
+"""What can be asked: `LinearNetworkDecay`.
+
+Equations are numbered as in docs/theories/linear_network_decay.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is answered."""
+"""What `LinearNetworkDescent` answers."""
 
 from __future__ import annotations
 

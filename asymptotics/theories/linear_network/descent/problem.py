@@ -1,4 +1,7 @@
-"""What can be asked: `LinearNetworkDescent`."""
+"""What can be asked: `LinearNetworkDescent`.
+
+Equations are numbered as in docs/theories/linear_network_descent.md.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class LinearNetworkDescent(LineNetwork):
 
     slug: ClassVar[str] = "linear-network-descent"
     title: ClassVar[str] = "Gradient descent of a finite-width linear network"
-    source: ClassVar[str] = "derived from the model of arXiv:2401.07085; docs/theories/linear_network_descent.md"
+    source: ClassVar[str] = "beyond arXiv:2401.07085; docs/theories/linear_network_descent.md"
     prediction: ClassVar[type[LinearNetworkDescentPrediction]] = LinearNetworkDescentPrediction
 
     step_size: Any = step_size()

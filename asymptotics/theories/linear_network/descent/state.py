@@ -1,4 +1,7 @@
-"""From x, y and the gap to the observables of a state; equations (5) and (6)."""
+"""From x, y and the gap to the observables of a state; equations (5) and (6).
+
+Equations are numbered as in docs/theories/linear_network_descent.md.
+"""
 
 from __future__ import annotations
 

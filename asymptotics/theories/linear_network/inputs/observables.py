@@ -1,4 +1,4 @@
-"""Observables of the layers; equations (3) and (7)."""
+"""Observables of the layers; equations (3) and (7) of docs/theories/linear_network_inputs.md."""
 
 from __future__ import annotations
 

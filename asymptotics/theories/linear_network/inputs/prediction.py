@@ -1,4 +1,4 @@
-"""What a network with inputs in many dimensions answers."""
+"""What `LinearNetworkInputs` and `LinearNetworkInputsDescent` answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What can be asked about inputs in many dimensions: `LinearNetworkInputs`, `LinearNetworkInputsDescent`."""
+"""What can be asked about inputs in many dimensions: `LinearNetworkInputs`, `LinearNetworkInputsDescent`.
+
+Equations are numbered as in docs/theories/linear_network_inputs.md.
+"""
 
 from __future__ import annotations
 
@@ -93,15 +96,16 @@ class LinearNetworkInputs(InputsNetwork):
 
     f(x) = gamma sum_i u_i <W_i, x> = <beta, x>, trained on
 
-        L = (c/2) E (f(x) - y)^2 = (c/2) [ (beta - target)^T Sigma (beta - target) + irreducible_loss ]
+        L = (loss_factor/2) E (f(x) - y)^2
+          = (loss_factor/2) [ (beta - target)^T Sigma (beta - target) + irreducible_loss ]
 
-    with c = loss_factor, Sigma = m2 covariance = E x x^T, by du/dt = -eta_u dL/du, dW/dt = -eta_w dL/dW.  Exact at any
+    with Sigma = m2 covariance = E x x^T, by du/dt = -eta_u dL/du, dW/dt = -eta_w dL/dW.  Exact at any
     width: D + 1 hidden units do what p do, and their differential equation is solved to 1e-12.
     """
 
     slug: ClassVar[str] = "linear-network-inputs"
     title: ClassVar[str] = "Training of a finite-width linear network on inputs of any covariance"
-    source: ClassVar[str] = "arXiv:2401.07085 (beyond it); docs/theories/linear_network_inputs.md"
+    source: ClassVar[str] = "beyond arXiv:2401.07085; docs/theories/linear_network_inputs.md"
     prediction: ClassVar[type[LinearNetworkInputsPrediction]] = LinearNetworkInputsPrediction
 
     t: Any = training_time()
@@ -111,14 +115,20 @@ class LinearNetworkInputs(InputsNetwork):
 
 
 class LinearNetworkInputsDescent(InputsNetwork):
-    """Gradient descent of the same network: `steps` steps u -= step_size eta_u dL/du, W -= step_size eta_w dL/dW.
+    """Gradient descent with steps of finite size of the same network: exact at any width and step size.
 
-    Exact at any width and step size.  A run that diverges leaves the range of float64 and does not converge.
+    f(x) = gamma sum_i u_i <W_i, x> = <beta, x>, trained on
+
+        L = (loss_factor/2) E (f(x) - y)^2
+          = (loss_factor/2) [ (beta - target)^T Sigma (beta - target) + irreducible_loss ]
+
+    with Sigma = m2 covariance = E x x^T, by `steps` simultaneous steps u <- u - step_size eta_u dL/du,
+    W <- W - step_size eta_w dL/dW.  A run that diverges leaves the range of float64 and does not converge.
     """
 
     slug: ClassVar[str] = "linear-network-inputs-descent"
     title: ClassVar[str] = "Gradient descent of a finite-width linear network on inputs of any covariance"
-    source: ClassVar[str] = "docs/theories/linear_network_inputs.md"
+    source: ClassVar[str] = "beyond arXiv:2401.07085; docs/theories/linear_network_inputs.md"
     prediction: ClassVar[type[LinearNetworkInputsPrediction]] = LinearNetworkInputsPrediction
 
     step_size: Any = step_size()

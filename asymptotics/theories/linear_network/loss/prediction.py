@@ -1,4 +1,4 @@
-"""What the problem of a general loss answers."""
+"""What `LinearNetworkLoss` answers."""
 
 from __future__ import annotations
 

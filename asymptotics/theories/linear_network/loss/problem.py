@@ -30,7 +30,7 @@ class LinearNetworkLoss(InitialisedNetwork):
 
     slug: ClassVar[str] = "linear-network-loss"
     title: ClassVar[str] = "Training of a finite-width linear network with any convex loss"
-    source: ClassVar[str] = "arXiv:2401.07085; docs/theories/linear_network_loss.md"
+    source: ClassVar[str] = "beyond arXiv:2401.07085; docs/theories/linear_network_loss.md"
     prediction: ClassVar[type[LinearNetworkLossPrediction]] = LinearNetworkLossPrediction
 
     x: Any = parameter("inputs of the samples, or their components along a line", symbol="x", kind="vector")

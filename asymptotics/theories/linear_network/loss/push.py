@@ -1,6 +1,8 @@
 """The trajectory in terms of the push J, dJ/dt = k force(F): F, the kernel, and where they go; equations (3) - (6).
 
 NTK-like quantities, and 1/J with them, are in the units of `Constants`.
+
+Equations are numbered as in docs/theories/linear_network_loss.md.
 """
 
 from __future__ import annotations

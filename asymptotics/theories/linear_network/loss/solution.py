@@ -1,4 +1,7 @@
-"""From a problem to its observables."""
+"""From a problem to its observables.
+
+Equations are numbered as in docs/theories/linear_network_loss.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What can be asked: `PowerNetwork`."""
+"""What can be asked: `PowerNetwork`.
+
+Equations are numbered as in docs/theories/linear_network_power.md.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ class PowerNetwork(Problem):
 
     slug: ClassVar[str] = "power-network"
     title: ClassVar[str] = "Training of a finite-width network of quadratic units"
-    source: ClassVar[str] = "docs/theories/linear_network_power.md"
+    source: ClassVar[str] = "beyond arXiv:2401.07085; docs/theories/linear_network_power.md"
     prediction: ClassVar[type[PowerNetworkPrediction]] = PowerNetworkPrediction
 
     u: Any = parameter("initial output weights", symbol="u", kind="vector")
