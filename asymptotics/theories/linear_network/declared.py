@@ -30,6 +30,11 @@ def second_moment() -> Any:
     return parameter("second moment E x^2 of the inputs", symbol="m_2", above=0, default=1.0)
 
 
+def target_coefficient() -> Any:
+    """A on a line."""
+    return parameter("best coefficient, A = E xy/E x^2", symbol="A")
+
+
 def loss_factor(square: str = "(f(x) - y)^2") -> Any:
     """c of the loss (c/2) E `square`."""
     return parameter(f"factor c of the loss (c/2) E {square}: 1 for half the mean square, 2 for the mean square",

@@ -19,6 +19,7 @@ from .declared import (
     require_equally_many,
     require_training,
     second_moment,
+    target_coefficient,
 )
 from .exact import Array
 from .grid import OVERLAPS
@@ -72,7 +73,7 @@ class LineNetwork(InitialisedNetwork):
     """The network with the loss (loss_factor/2) E (f(x) - y)^2 and the moments of one-dimensional data."""
 
     m2: Any = second_moment()
-    target_coefficient: Any = parameter("best coefficient, A = E xy/E x^2", symbol="A")
+    target_coefficient: Any = target_coefficient()
     loss_factor: Any = loss_factor()
     irreducible_loss: Any = irreducible_loss("no coefficient removes, E y^2 - (E xy)^2/E x^2")
 

@@ -100,7 +100,7 @@ class LinearNetwork(LineNetwork):
         -------
         xarray.Dataset
             `u` and `w` over the cells and `neuron`, with errors of about 1e-15 of the larger of the norms of the layer
-            at t = 0 and at t.
+            at t = 0 and at t; NaN in cells that float64 does not hold.
 
         Raises
         ------
