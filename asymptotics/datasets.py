@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .errors import ParameterError
 from .parameters import Observable, in_words, is_labelled
 
 if TYPE_CHECKING:
@@ -94,6 +95,43 @@ def to_dataset(prediction: Prediction) -> xr.Dataset:
     return xr.Dataset(arrays, coords=coords, attrs=attributes_of(problem))
 
 
+def answer_dataset(
+    problem: Problem, variables: Mapping[str, tuple[tuple[str, ...], Any, Mapping[str, Any]]],
+    axes: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """What a method of a problem answers: variables over the cells and axes of their own.
+
+    Parameters
+    ----------
+    problem : Problem
+    variables : mapping
+        (own axes, values, attributes) by name.
+    axes : mapping, optional
+        Labels of the own axes.
+
+    Raises
+    ------
+    ParameterError
+        If an axis of the problem has the name of an own one.
+    """
+    import xarray as xr
+
+    for axis in axes or {}:
+        if axis in problem.dims:
+            raise ParameterError(axis, "is the name of an axis of the problem; rename it")
+    arrays = {name: ((*problem.dims, *own), values, dict(attributes))
+              for name, (own, values, attributes) in variables.items()}
+    used = {*problem.dims, *(axis for own, *_ in variables.values() for axis in own)}
+    coords = {name: coord for name, coord in coordinates(problem).items() if used.issuperset(coord[0])}
+    coords |= {axis: ((axis,), np.asarray(labels)) for axis, labels in (axes or {}).items()}
+    return xr.Dataset(arrays, coords=coords, attrs=attributes_of(problem))
+
+
+def described(words: str, symbol: str) -> dict[str, str]:
+    """Attributes of a pure number."""
+    return {"long_name": words, "symbol": symbol, "units": "1"}
+
+
 def attributes_of(problem: Problem) -> dict[str, str]:
     """What a dataset says about itself: theory, version and all parameters."""
     from . import __version__
@@ -145,4 +183,4 @@ def coordinates(problem: Problem) -> dict[str, tuple]:
 def parameter_attributes(problem: Problem, name: str) -> dict[str, str]:
     """What a dataset says about a parameter."""
     declared = problem.parameters[name]
-    return {"long_name": declared.meaning, "symbol": declared.symbol, "units": "1"}
+    return described(declared.meaning, declared.symbol)

@@ -159,6 +159,10 @@ class Observable:
         """The same observable with these trailing axes."""
         return Observable(self.meaning, self.symbol, self.units, dims, self.undefined, self.labels, self.boundaries)
 
+    def undefined_where(self, words: str) -> Observable:
+        """The same observable, undefined where these words say."""
+        return Observable(self.meaning, self.symbol, self.units, self.dims, words, self.labels, self.boundaries)
+
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from asymptotics import LinearNetwork, LinearNetworkDecay, ParameterError, Problem
+from asymptotics import LinearNetwork, LinearNetworkDecay, ParameterError, PowerNetwork
 from asymptotics.theories.linear_network.network import InitialisedNetwork
 
 from .networks import Array
 from .readout import one_network, shaped
-
-STEP = 0.01  # largest step of gradient descent, in units of the inverse rate of the gap
-LARGEST_NUMBER_OF_STEPS = 1_000_000
+from .training import (
+    STEP,
+    Weights,
+    extrapolated,
+    gradient_step,
+    intervals_of,
+    require_few_steps,
+    require_no_sizes,
+    runge_kutta_step,
+    trained,
+    trained_by,
+)
 
 OBSERVABLES = ("coefficient", "gap", "excess_loss", "loss", "ntk", "cosine", "norm_u", "norm_w", "standard_ntk")
 
@@ -68,24 +77,6 @@ class Training(NamedTuple):
         }
 
 
-Step = Callable[[Training, Array, Array, float], tuple[Array, Array]]
-
-
-def gradient_step(training: Training, u: Array, w: Array, h: float) -> tuple[Array, Array]:
-    """One step of gradient descent."""
-    du, dw = training.descent(u, w)
-    return u + h * du, w + h * dw
-
-
-def runge_kutta_step(training: Training, u: Array, w: Array, h: float) -> tuple[Array, Array]:
-    """One classical Runge-Kutta step along the gradient flow."""
-    du1, dw1 = training.descent(u, w)
-    du2, dw2 = training.descent(u + 0.5 * h * du1, w + 0.5 * h * dw1)
-    du3, dw3 = training.descent(u + 0.5 * h * du2, w + 0.5 * h * dw2)
-    du4, dw4 = training.descent(u + h * du3, w + h * dw3)
-    return u + h / 6 * (du1 + 2 * (du2 + du3) + du4), w + h / 6 * (dw1 + 2 * (dw2 + dw3) + dw4)
-
-
 def simulate(
     problem: LinearNetwork | LinearNetworkDecay, sizes: Mapping[str, int], seed: int | np.random.SeedSequence
 ) -> dict[str, Any]:
@@ -114,54 +105,25 @@ def simulate(
         If another parameter than `t` varies, there is a size, no weights have the overlaps, or the last t needs too
         many steps.
     """
-    for name in sizes:
-        raise ParameterError(name, "is not a size of a linear network: its width is that of u and w")
-    training, (u, w) = of_problem(problem), weights_of(problem, np.random.default_rng(seed))
-    intervals = np.diff(times_of(problem)[0], prepend=0.0)
-    rate = training.largest_rate(u, w)
-    if not math.isfinite(rate) or rate * np.sum(intervals) > STEP * LARGEST_NUMBER_OF_STEPS:
-        raise ParameterError("t", f"needs more than {LARGEST_NUMBER_OF_STEPS} steps of gradient descent")
+    require_no_sizes(sizes)
+    training, weights = of_problem(problem), weights_of(problem, np.random.default_rng(seed))
+    intervals, rate = intervals_of(problem), training.largest_rate(*weights)
+    require_few_steps(rate, float(np.sum(intervals)))
     steps = np.ceil(rate * intervals / STEP).astype(int)
-    coarse, fine = (_run(problem, training, u, w, gradient_step, factor * steps) for factor in (1, 2))
-    return shaped(problem, {name: 2 * fine[name] - coarse[name] for name in OBSERVABLES})
+    return shaped(problem, extrapolated(
+        lambda factor: trained_by(problem, training, weights, factor * steps, gradient_step)))
 
 
 def descend(problem: LinearNetwork | LinearNetworkDecay, sizes: Mapping[str, int], seed: Any = None) -> dict[str, Any]:
     """The given weights of a problem trained by gradient descent, with sizes["d"] steps from one t to the next."""
-    return _integrate(problem, sizes["d"], gradient_step)
+    return trained(problem, of_problem(problem), vectors_of(problem), sizes["d"], gradient_step)
 
 
 def integrate(
     problem: LinearNetwork | LinearNetworkDecay, sizes: Mapping[str, int], seed: Any = None
 ) -> dict[str, Any]:
     """The same by Runge-Kutta steps of fourth order."""
-    return _integrate(problem, sizes["d"], runge_kutta_step)
-
-
-def _integrate(problem: LinearNetwork | LinearNetworkDecay, steps: int, step: Step) -> dict[str, Any]:
-    u, w = np.asarray(problem.u, dtype=np.float64), np.asarray(problem.w, dtype=np.float64)
-    intervals = np.diff(times_of(problem)[0], prepend=0.0)
-    counts = np.where(intervals > 0, steps, 0)
-    return shaped(problem, _run(problem, of_problem(problem), u, w, step, counts))
-
-
-def _run(
-    problem: LinearNetwork | LinearNetworkDecay, training: Training, u: Array, w: Array, step: Step, counts: Array
-) -> dict[str, Array]:
-    """Observables of all cells, flat, with `counts` steps from one time to the next."""
-    times, places = times_of(problem)
-    measured = []
-    for interval, count in zip(np.diff(times, prepend=0.0).tolist(), counts.tolist(), strict=True):
-        for _ in range(count):
-            u, w = step(training, u, w, interval / count)
-        measured.append(training.measure(u, w))
-    return {name: np.array([values[name] for values in measured])[places] for name in OBSERVABLES}
-
-
-def times_of(problem: Problem) -> tuple[Array, Any]:
-    """Different times, increasing, and which of them belongs to each cell, flat."""
-    times, places = np.unique(np.broadcast_to(problem.cells.arrays["t"], problem.shape), return_inverse=True)
-    return times.astype(np.float64), places.ravel()
+    return trained(problem, of_problem(problem), vectors_of(problem), sizes["d"], runge_kutta_step)
 
 
 def of_problem(problem: LinearNetwork | LinearNetworkDecay) -> Training:
@@ -173,11 +135,21 @@ def of_problem(problem: LinearNetwork | LinearNetworkDecay) -> Training:
         If another parameter than `t` varies.
     """
     cell, _ = one_network(problem, varying="t")
+    return training_of(cell)
+
+
+def training_of(cell: Mapping[str, float]) -> Training:
+    """The training of one cell."""
     names = ("gamma", "eta_u", "eta_w", "m2", "target_coefficient", "loss_factor", "irreducible_loss")
-    return Training(*[cell[name] for name in names])._replace(decay=cell.get("weight_decay", 0.0))
+    return Training(*(cell[name] for name in names))._replace(decay=cell.get("weight_decay", 0.0))
 
 
-def weights_of(problem: InitialisedNetwork, rng: np.random.Generator) -> tuple[Array, Array]:
+def vectors_of(problem: InitialisedNetwork | PowerNetwork) -> Weights:
+    """Copies of the vectors u and w of a problem."""
+    return np.array(problem.u, dtype=np.float64), np.array(problem.w, dtype=np.float64)
+
+
+def weights_of(problem: InitialisedNetwork, rng: np.random.Generator) -> Weights:
     """The weights of a problem, or two pairs in a random direction with its overlaps.
 
     Raises
@@ -186,7 +158,7 @@ def weights_of(problem: InitialisedNetwork, rng: np.random.Generator) -> tuple[A
         If no weights have the overlaps.
     """
     if problem.u is not None:
-        return np.array(problem.u, dtype=np.float64), np.array(problem.w, dtype=np.float64)
+        return vectors_of(problem)
     uu, ww, uw = (float(problem.cells.arrays[name].item()) for name in ("uu", "ww", "uw"))
     along = uw / math.sqrt(ww) if ww > 0 else 0.0
     across = uu - along**2

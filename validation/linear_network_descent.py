@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from asymptotics import LinearNetworkDescent, ParameterError
+from asymptotics import LinearNetworkDescent
 
 from .linear_network import OBSERVABLES as STATE
-from .linear_network import Training, weights_of
+from .linear_network import Training, training_of, weights_of
 from .networks import Array
 from .readout import one_network, shaped
+from .training import Weights, at_cells, require_few, require_no_sizes
 
-LARGEST_NUMBER_OF_STEPS = 1_000_000
 DIVERGED = 1e60  # weights whose loss is still in range
 
 OBSERVABLES = (*STATE, "stability")
@@ -46,32 +46,24 @@ def simulate(
         If another parameter than `steps` varies, there is a size, no weights have the overlaps, or there are too many
         steps.
     """
-    for name in sizes:
-        raise ParameterError(name, "is not a size of a linear network: its width is that of u and w")
+    require_no_sizes(sizes)
     cell, counts = one_network(problem, varying="steps")
     last = int(np.max(counts, initial=0))
-    if last > LARGEST_NUMBER_OF_STEPS:
-        raise ParameterError("steps", f"must be <= {LARGEST_NUMBER_OF_STEPS} to be simulated, got {last}")
+    require_few(last)
     training, h = training_of(cell), cell["step_size"]
     u, w = weights_of(problem, np.random.default_rng(seed))
-    wanted, measured = set(counts.tolist()), {}
+    wanted, measured = set(counts.tolist()), []
     for step in range(last + 1):
         if step in wanted:
-            measured[step] = measure(training, u, w, h)
+            measured.append(measure(training, u, w, h))
         if step < last:
             m2, mxy = ((training.m2, training.m2 * training.A) if problem.batch_m2 is None
                        else (problem.batch_m2[step], problem.batch_mxy[step]))
             u, w = batch_step(training, u, w, h, m2, mxy)
-    return shaped(problem, {name: np.array([measured[step][name] for step in counts.tolist()]) for name in OBSERVABLES})
+    return shaped(problem, at_cells(problem, measured, "steps"))
 
 
-def training_of(cell: Mapping[str, float]) -> Training:
-    """The training of one cell."""
-    names = ("gamma", "eta_u", "eta_w", "m2", "target_coefficient", "loss_factor", "irreducible_loss")
-    return Training(*(cell[name] for name in names))
-
-
-def batch_step(training: Training, u: Array, w: Array, h: float, m2: float, mxy: float) -> tuple[Array, Array]:
+def batch_step(training: Training, u: Array, w: Array, h: float, m2: float, mxy: float) -> Weights:
     """One step down the loss of samples with these means of x^2 and x y; diverged weights stay where they are."""
     if not max(np.max(np.abs(u)), np.max(np.abs(w))) < DIVERGED:
         return u, w

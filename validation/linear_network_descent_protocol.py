@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from asymptotics import LinearNetwork, LinearNetworkDescent, Problem
+from asymptotics import LinearNetwork, LinearNetworkDescent
 
+from . import given_weights
+from .given_weights import WrongTheories, parameters_of
 from .laws import INVERSE_SIZE, Within
-from .linear_network import Training, gradient_step
+from .linear_network import Training
 from .linear_network_descent import DIVERGED, batch_step, simulate
 from .linear_network_protocol import random_problem
 from .networks import Array
 from .protocols import Protocol, Setting
+from .training import gradient_step
 
 STATE = ("coefficient", "gap", "ntk", "cosine", "norm_u", "norm_w", "stability")
 WIDTHS = (1, 2, 10, 100)
@@ -64,16 +66,15 @@ def descent_of(flow: LinearNetwork, strength: float) -> LinearNetworkDescent:
     """The same network, descending by steps of this size in units of the inverse rate of the gap at its largest."""
     kernels = flow.solve(["initial_ntk", "final_ntk"]).values
     rate = float(flow.loss_factor * flow.m2 * max(np.max(kernel) for kernel in kernels.values()))
-    shared = {name: getattr(flow, name) for name in flow.parameters if name != "t"}
-    return LinearNetworkDescent(**shared, step_size=strength / rate, steps=STEPS)
+    return LinearNetworkDescent(**parameters_of(flow, "t"), step_size=strength / rate, steps=STEPS)
 
 
-def wrong_descents(problem: LinearNetworkDescent) -> dict[str, Problem | Mapping[str, ArrayLike]]:
+def wrong_descents(problem: LinearNetworkDescent) -> WrongTheories:
     """Wrong theories of one network; on batches the flow of the full sample."""
     names = ("coefficient", "gap", "ntk", "norm_u", "norm_w")
-    shared = {name: getattr(problem, name) for name in LinearNetwork.parameters if name != "t"}
+    shared = parameters_of(problem, "step_size", "steps", "batch_m2", "batch_mxy")
     flow = LinearNetwork(**shared, t=problem.step_size * np.array(STEPS)).solve(names).values
-    wrong: dict[str, Problem | Mapping[str, ArrayLike]] = {
+    wrong: WrongTheories = {
         "step 10 % off": problem.replace(step_size=1.1 * problem.step_size),
         "flow at time n h": dict(flow),
     }
@@ -125,7 +126,7 @@ def _catapult_settings(networks: int) -> list[Setting]:
     for strength, (bounded, rises) in THRESHOLDS.items():
         problem = LinearNetworkDescent.from_overlaps(
             uu=float(P), ww=float(P), uw=0.0, gamma=P**-0.5, target_coefficient=0.0, step_size=strength / 2, steps=0)
-        wrong: dict[str, Problem | Mapping[str, ArrayLike]] = {}
+        wrong: WrongTheories = {}
         if 2 < strength < 4:
             wrong["divergence from h c m2 Theta = 2"] = {"stays bounded": 0.0}
         if strength > 4:
@@ -179,7 +180,7 @@ def _drift_settings(networks: int) -> list[Setting]:
     u, w = rng.standard_normal((2, 50)) / math.sqrt(50)
     problem = LinearNetworkDescent(u=u, w=w, gamma=1.0, eta_u=0.7, eta_w=1.2, target_coefficient=1.0,
                                    irreducible_loss=NOISE_VAR, step_size=0.02, steps=0)
-    factors: dict[str, Problem | Mapping[str, ArrayLike]] = {
+    factors: WrongTheories = {
         "drift of Gam for that of Gam^2": {"drift": 0.5}, "drift twice as fast": {"drift": 2.0}}
     leading = 1 - 0.04 * float(problem.solve(["predicted_final_ntk"]).predicted_final_ntk) / 2
     return [
@@ -203,13 +204,9 @@ def protocol(size: str) -> Protocol:
     ]
     settings += _catapult_settings(24 if full else 6)
     settings += _drift_settings(400 if full else 60)
-    return Protocol(
-        title=f"linear-network-descent, {size}: weights trained by gradient descent beside the exact map",
-        simulate=trained,
-        settings=tuple(settings),
-        networks={},
-        test_points=0,
-        precision={},
+    return given_weights.protocol(
+        f"linear-network-descent, {size}: weights trained by gradient descent beside the exact map", trained, settings,
+        laws=(),
         remarks=(
             f"The map is exact: the given weights, step by step, must agree within {ROUNDING:g}, rounding of 1000 "
             "steps.",

@@ -12,6 +12,7 @@ from asymptotics import LinearNetworkEnsemble, ParameterError
 
 from .networks import Array
 from .readout import one_network, shaped
+from .training import Weights, runge_kutta_step
 
 STEP = 0.1  # of Runge-Kutta, in units of the inverse rate of the fastest network
 TO_THE_END = 30.0  # further training, in units of the inverse of the slowest rate at the end
@@ -54,27 +55,19 @@ class Batch:
         if count > MOST_STEPS:
             raise ParameterError("t", f"needs more than {MOST_STEPS} steps")
         for _ in range(count):
-            self._step(time / count)
+            self.u, self.w = runge_kutta_step(self, self.u, self.w, time / count)
 
     def _end(self) -> Array:
         """An upper bound of the kernel at the end."""
         drive = 2 * self.cell["gamma"] * math.sqrt(self.cell["eta_u"] * self.cell["eta_w"])
         return abs(drive * self.cell["target_coefficient"]) + self.kernel()
 
-    def _velocity(self, u: Array, w: Array) -> tuple[Array, Array]:
+    def descent(self, u: Array, w: Array) -> Weights:
+        """-eta_u dL/du and -eta_w dL/dw, for every network."""
         cell = self.cell
         gap = cell["target_coefficient"] - cell["gamma"] * np.einsum("ij,ij->i", u, w)
         force = (cell["loss_factor"] * cell["m2"] * cell["gamma"] * gap)[:, None]
         return cell["eta_u"] * force * w, cell["eta_w"] * force * u
-
-    def _step(self, h: float) -> None:
-        u, w = self.u, self.w
-        du1, dw1 = self._velocity(u, w)
-        du2, dw2 = self._velocity(u + 0.5 * h * du1, w + 0.5 * h * dw1)
-        du3, dw3 = self._velocity(u + 0.5 * h * du2, w + 0.5 * h * dw2)
-        du4, dw4 = self._velocity(u + h * du3, w + h * dw3)
-        self.u = u + h / 6 * (du1 + 2 * (du2 + du3) + du4)
-        self.w = w + h / 6 * (dw1 + 2 * (dw2 + dw3) + dw4)
 
     def train_to_the_end(self) -> None:
         """Until the gap of every network is about 1e-9 of the target, or what a flat minimum leaves."""

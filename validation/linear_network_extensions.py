@@ -7,29 +7,27 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from asymptotics import LinearNetworkCurriculum, LinearNetworkDecay, ParameterError, Problem
+from asymptotics import LinearNetworkCurriculum, LinearNetworkDecay
 
-from .laws import StepSize
-from .linear_network import (
-    LARGEST_NUMBER_OF_STEPS,
-    OBSERVABLES,
-    STEP,
-    Step,
-    Training,
-    descend,
-    gradient_step,
-    integrate,
-    runge_kutta_step,
-    simulate,
-    times_of,
-    weights_of,
-)
+from . import given_weights
+from .given_weights import WrongTheories, parameters_of
+from .linear_network import Training, descend, integrate, simulate, training_of, vectors_of, weights_of
 from .linear_network_protocol import random_problem
 from .networks import Array
-from .protocols import Protocol, Setting
+from .protocols import Protocol, Setting, Simulator
 from .readout import one_network, shaped
+from .training import (
+    STEP,
+    Step,
+    at_cells,
+    extrapolated,
+    gradient_step,
+    instants_of,
+    require_few_steps,
+    require_no_sizes,
+    runge_kutta_step,
+)
 
 JUDGED = ("coefficient", "gap", "ntk", "cosine", "norm_u", "norm_w")
 COUNTS = {"quick": ((40, 80, 160), (400, 800, 1600)), "full": ((80, 160, 320), (1000, 2000, 4000))}
@@ -58,20 +56,13 @@ def simulate_curriculum(
     dict of str to float or ndarray
         `OBSERVABLES`, in the shape of the cells.
     """
-    for name in sizes:
-        raise ParameterError(name, "is not a size of a linear network: its width is that of u and w")
+    require_no_sizes(sizes)
     u, w = weights_of(problem, np.random.default_rng(seed))
     stages = _stages(problem)
-    rate = _largest_rate(stages, u, w)
-    last = float(np.max(times_of(problem)[0], initial=0.0))
-    if not math.isfinite(rate) or rate * last > STEP * LARGEST_NUMBER_OF_STEPS:
-        raise ParameterError("t", f"needs more than {LARGEST_NUMBER_OF_STEPS} steps of gradient descent")
-
-    def steps(factor: int) -> Callable[[float], int]:
-        return lambda length: factor * math.ceil(rate * length / STEP)
-
-    coarse, fine = (_follow(problem, u, w, gradient_step, steps(factor)) for factor in (1, 2))
-    return shaped(problem, {name: 2 * fine[name] - coarse[name] for name in OBSERVABLES})
+    rate = max(training.largest_rate(u, w) for _, training in stages)
+    require_few_steps(rate, float(np.max(instants_of(problem)[0], initial=0.0)))
+    return shaped(problem, extrapolated(lambda factor: _follow(
+        problem, u, w, gradient_step, lambda length: factor * math.ceil(rate * length / STEP))))
 
 
 def descend_curriculum(problem: LinearNetworkCurriculum, sizes: Mapping[str, int], seed: Any = None) -> dict[str, Any]:
@@ -87,17 +78,15 @@ def integrate_curriculum(
 
 
 def _with_steps(problem: LinearNetworkCurriculum, steps: int, step: Step) -> dict[str, Any]:
-    u, w = np.asarray(problem.u, dtype=np.float64), np.asarray(problem.w, dtype=np.float64)
-    return shaped(problem, _follow(problem, u, w, step, lambda length: steps))
+    return shaped(problem, _follow(problem, *vectors_of(problem), step, lambda length: steps))
 
 
 def _follow(
     problem: LinearNetworkCurriculum, u: Array, w: Array, step: Step, count: Callable[[float], int]
 ) -> dict[str, Array]:
     """Observables of all cells, flat, with `count` steps on each interval between times and switches."""
-    times, places = times_of(problem)
     stages, now, measured = _stages(problem), 0.0, []
-    for t in times.tolist():
+    for t in instants_of(problem)[0].tolist():
         for start, training in stages:
             end = min([t, *(other for other, _ in stages if other > start)])
             if end > now:
@@ -106,21 +95,14 @@ def _follow(
                     u, w = step(training, u, w, (end - now) / steps)
                 now = end
         measured.append(next(training for start, training in reversed(stages) if start <= t).measure(u, w))
-    return {name: np.array([values[name] for values in measured])[places] for name in OBSERVABLES}
+    return at_cells(problem, measured)
 
 
 def _stages(problem: LinearNetworkCurriculum) -> list[tuple[float, Training]]:
     """When each target begins, and the training on it."""
     cell, _ = one_network(problem, varying="t")
-    return [
-        (start, Training(cell["gamma"], cell["eta_u"], cell["eta_w"], cell["m2"], target, cell["loss_factor"],
-                         cell["irreducible_loss"]))
-        for start, target in zip(problem.starts, problem.targets.tolist(), strict=True)
-    ]
-
-
-def _largest_rate(stages: list[tuple[float, Training]], u: Array, w: Array) -> float:
-    return max(training.largest_rate(u, w) for _, training in stages)
+    return [(start, training_of(cell | {"target_coefficient": target}))
+            for start, target in zip(problem.starts, problem.targets.tolist(), strict=True)]
 
 
 # ---- weight decay
@@ -130,17 +112,16 @@ def decaying(p: int, number: int, strength: float, **changes: Any) -> LinearNetw
     """`random_problem` with weight decay, in units of its largest rate."""
     plain = random_problem(p, number, **changes)
     rate = 16.0 / float(plain.t[-1])
-    given = {name: getattr(plain, name) for name in plain.parameters if getattr(plain, name) is not None}
-    return LinearNetworkDecay(**given, weight_decay=strength * rate)
+    return LinearNetworkDecay(**parameters_of(plain), weight_decay=strength * rate)
 
 
-def wrong_decays(problem: LinearNetworkDecay) -> dict[str, Problem | Mapping[str, ArrayLike]]:
+def wrong_decays(problem: LinearNetworkDecay) -> WrongTheories:
     """Wrong theories of one network."""
     right = problem.solve(("coefficient",)).values
     start = problem.replace(t=0.0).solve(("coefficient", "norm_u", "norm_w")).values
     gamma = abs(float(problem.gamma))
     area = (start["norm_u"] * start["norm_w"]) ** 2 - (start["coefficient"] / gamma) ** 2
-    wrong: dict[str, Problem | Mapping[str, ArrayLike]] = {
+    wrong: WrongTheories = {
         "mu 10 % off": problem.replace(weight_decay=1.1 * problem.weight_decay),
         "no decay": problem.replace(weight_decay=0.0),
     }
@@ -165,14 +146,8 @@ def decay_problems(size: str) -> dict[str, LinearNetworkDecay]:
 
 def decay_settings(size: str) -> list[Setting]:
     """Weights that decay, by both integrators."""
-    steps, descent = COUNTS[size]
-    return [
-        Setting(name=f"{name}{words}", problem=problem, judged=JUDGED,
-                wrong={f"{error}{words}": theory for error, theory in wrong_decays(problem).items()},
-                simulate=run, law=StepSize(order), networks=dict.fromkeys(counts, 1), precision={})
-        for words, run, order, counts in (("", integrate, 4, steps), (", gradient descent", descend, 1, descent))
-        for name, problem in decay_problems(size).items()
-    ]
+    ways = given_weights.integrators(integrate, descend, COUNTS[size])
+    return given_weights.settings(decay_problems(size), JUDGED, wrong_decays, ways)
 
 
 # ---- one target after another
@@ -182,16 +157,15 @@ def changing(p: int, number: int, factors: tuple[float, ...], **changes: Any) ->
     """`random_problem` whose target is multiplied by these factors, one after another, for equal times."""
     plain = random_problem(p, number, **changes)
     period = float(plain.t[-1]) / 8  # two inverse rates
-    given = {name: getattr(plain, name) for name in plain.parameters
-             if name != "target_coefficient" and getattr(plain, name) is not None}
-    given["t"] = tuple((0.5 + 0.5 * i) * period for i in range(2 * len(factors)))
     return LinearNetworkCurriculum(
-        **given, targets=[factor * plain.target_coefficient for factor in factors],
+        **parameters_of(plain, "target_coefficient", "t"),
+        targets=[factor * plain.target_coefficient for factor in factors],
+        t=tuple((0.5 + 0.5 * i) * period for i in range(2 * len(factors))),
         switch_times=[period * (i + 1) for i in range(len(factors) - 1)],
     )
 
 
-def wrong_curricula(problem: LinearNetworkCurriculum) -> dict[str, Problem | Mapping[str, ArrayLike]]:
+def wrong_curricula(problem: LinearNetworkCurriculum) -> WrongTheories:
     """Wrong theories of one network."""
     return {
         "targets swapped": problem.replace(targets=problem.targets[::-1]),
@@ -215,23 +189,11 @@ def curriculum_problems(size: str) -> dict[str, LinearNetworkCurriculum]:
 
 def curriculum_settings(size: str) -> list[Setting]:
     """Weights whose target changes, by both integrators."""
-    steps, descent = COUNTS[size]
-    return [
-        Setting(name=f"{name}{words}", problem=problem, judged=JUDGED,
-                wrong={f"{error}{words}": theory for error, theory in wrong_curricula(problem).items()},
-                simulate=run, law=StepSize(order), networks=dict.fromkeys(counts, 1), precision={})
-        for words, run, order, counts in (
-            ("", integrate_curriculum, 4, steps), (", gradient descent", descend_curriculum, 1, descent))
-        for name, problem in curriculum_problems(size).items()
-    ]
+    ways = given_weights.integrators(integrate_curriculum, descend_curriculum, COUNTS[size])
+    return given_weights.settings(curriculum_problems(size), JUDGED, wrong_curricula, ways)
 
 
 # ---- protocols
-
-REMARK = ("The theory is exact for gradient flow from given weights: nothing is left to chance.  The error of a "
-          "simulated value is that of its integrator (Runge-Kutta of order 4, or gradient descent), and a row fails "
-          "if it is further from the theory: |z| > 1.")
-
 
 def decay_protocol(size: str) -> Protocol:
     """Trajectories of actual weights that decay."""
@@ -243,9 +205,7 @@ def curriculum_protocol(size: str) -> Protocol:
     return _protocol("linear-network-curriculum", size, curriculum_settings(size), integrate_curriculum)
 
 
-def _protocol(slug: str, size: str, settings: list[Setting], run: Callable) -> Protocol:
+def _protocol(slug: str, size: str, settings: list[Setting], run: Simulator) -> Protocol:
     names = (settings[0].name, settings[len(settings) // 2].name)
-    return Protocol(
-        title=f"{slug}, {size}: trained networks beside the closed form", simulate=run, settings=tuple(settings),
-        networks={}, test_points=0, precision={}, laws=tuple((name, "ntk") for name in names), remarks=(REMARK,),
-    )
+    return given_weights.protocol(f"{slug}, {size}: trained networks beside the closed form", run, settings,
+                                  laws=tuple((name, "ntk") for name in names))

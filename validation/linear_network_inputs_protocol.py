@@ -6,25 +6,25 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from asymptotics import (
     BalancedLinearNetwork,
     LinearNetworkInputs,
     LinearNetworkInputsDescent,
-    Problem,
     balanced_weights,
 )
 from asymptotics.theories.linear_network.balanced.modes import modes_of
 from asymptotics.theories.linear_network.balanced.riccati import products
 from asymptotics.theories.linear_network.balanced.solution import observe
 
+from . import given_weights
+from .given_weights import WrongTheories, parameters_of, rates_off
 from .laws import StepSize, Within
 from .linear_network_inputs import descend, integrate, integrate_layers
 from .protocols import Protocol, Setting
 
 SCALAR = ("coefficients", "gap_norm", "norm_u", "norm_W", "ntk_trace", "ntk_along_target")
-LAYERS = ("singular_values", "mode_coefficients", "distance", "norm_1", "norm_2")
+LAYERS = ("singular_values", "mode_coefficients", "gap_norm", "norm_W1", "norm_W2")
 TIMES = (0.3, 1.0, 2.0, 4.0, 8.0)
 SPECTRUM = (2.0, 0.7, 0.3, 0.1)  # of the inputs
 SHAPES = ((3, 3, 3, 0.0), (2, 4, 3, 0.0), (5, 3, 2, 0.0), (2, 3, 4, 0.8), (3, 4, 2, -0.6), (1, 3, 2, 0.3))
@@ -43,11 +43,11 @@ def random_problem(p: int, number: int, rank: int = 4) -> LinearNetworkInputs:
                                loss_factor=1 + number % 2, t=TIMES)
 
 
-def wrong_scalar(problem: LinearNetworkInputs) -> dict[str, Problem]:
+def wrong_scalar(problem: LinearNetworkInputs) -> WrongTheories:
     """Wrong theories of one flow."""
     return {
         "isotropic inputs": problem.replace(covariance=None, m2=float(np.trace(problem.covariance)) / 4),
-        "eta 10 % off": problem.replace(eta_u=1.1 * problem.eta_u, eta_w=1.1 * problem.eta_w),
+        "eta 10 % off": rates_off(problem),
         "rates exchanged": problem.replace(eta_u=problem.eta_w, eta_w=problem.eta_u),
     }
 
@@ -67,8 +67,8 @@ def _descents(number: int) -> list[Setting]:
             flow, h = random_problem(p, 200 + i), 0.02
             steps = [10, 100, 2000]
             problem = LinearNetworkInputsDescent(
-                step_size=h, steps=steps, **{name: getattr(flow, name) for name in flow.parameters if name != "t"})
-            wrong: dict[str, Problem | Mapping[str, ArrayLike]] = {
+                step_size=h, steps=steps, **parameters_of(flow, "t"))
+            wrong: WrongTheories = {
                 "step size 10 % off": problem.replace(step_size=1.1 * h),
                 "flow in the place of descent": flow.replace(t=h * np.array(steps)).solve(SCALAR).values,
             }
@@ -86,9 +86,9 @@ def balanced(shape: tuple[int, int, int, float], number: int) -> BalancedLinearN
                                  loss_factor=1 + number % 2, t=TIMES)
 
 
-def wrong_layers(problem: BalancedLinearNetwork) -> dict[str, Problem | Mapping[str, ArrayLike]]:
+def wrong_layers(problem: BalancedLinearNetwork) -> WrongTheories:
     """Wrong theories of one balanced network."""
-    wrong: dict[str, Problem | Mapping[str, ArrayLike]] = {
+    wrong: WrongTheories = {
         "eta 10 % off": problem.replace(eta=1.1 * problem.eta),
         "m2 dropped": problem.replace(m2=1.0),
     }
@@ -105,21 +105,17 @@ def _layers(number: int, steps: Mapping[int, int]) -> list[Setting]:
     problems = {f"{h} hidden, {i} to {o}, lam = {lam:g}, no. {n}": balanced((h, i, o, lam), n)
                 for h, i, o, lam in SHAPES for n in range(number)}
     return [Setting(name=name, problem=problem, judged=LAYERS, wrong=wrong_layers(problem), simulate=integrate_layers,
-                    law=StepSize(4), networks=steps, precision=dict.fromkeys(("norm_1", "norm_2"), 1e-7))
+                    law=StepSize(4), networks=steps, precision=dict.fromkeys(("norm_W1", "norm_W2"), 1e-7))
             for name, problem in problems.items()]
 
 
 def protocol(size: str) -> Protocol:
     """Flow and descent of all weights, one output and several."""
     number, steps = (6, dict.fromkeys((100, 200, 400), 1)) if size == "full" else (1, dict.fromkeys((50, 100, 200), 1))
-    return Protocol(
-        title=f"linear-network-inputs, {size}: trained networks beside the theory",
-        simulate=integrate,
-        settings=(*_flows(number, steps), *_descents(number), *_layers(number, steps)),
-        networks={},
-        test_points=0,
-        precision={},
-        laws=(("p = 3, no. 0", "ntk_trace"), ("3 hidden, 3 to 3, lam = 0, no. 0", "norm_1")),
+    return given_weights.protocol(
+        f"linear-network-inputs, {size}: trained networks beside the theory", integrate,
+        (*_flows(number, steps), *_descents(number), *_layers(number, steps)),
+        laws=(("p = 3, no. 0", "ntk_trace"), ("3 hidden, 3 to 3, lam = 0, no. 0", "norm_W1")),
         remarks=(
             "The theory is exact: given weights leave nothing to chance.  The error of a simulated value is that of "
             "its integrator (Runge-Kutta of order 4) or the rounding of its steps (gradient descent), and a row fails "

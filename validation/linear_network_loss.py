@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from asymptotics import LinearNetworkLoss, Nonlinearity, ParameterError, Problem
+from asymptotics import LinearNetworkLoss, Nonlinearity
 
-from .descent import followed, trained
-from .laws import StepSize
-from .linear_network import weights_of
+from . import given_weights
+from .given_weights import WrongTheories, rates_off, without_imbalance
+from .linear_network import vectors_of, weights_of
 from .networks import Array
-from .protocols import Protocol, Setting
+from .protocols import Protocol
 from .readout import one_network
+from .training import followed, gradient_step, require_no_sizes, runge_kutta_step, trained
 
 JUDGED = ("coefficient", "loss", "ntk", "cosine", "norm_u", "norm_w")
 TIMES = (0.3, 1.0, 3.0, 10.0)
@@ -95,20 +95,18 @@ def simulate(
     ParameterError
         If another parameter than `t` varies, there is a size, or the last t needs too many steps.
     """
-    for name in sizes:
-        raise ParameterError(name, "is not a size of a linear network: its width is that of u and w")
-    u, w = weights_of(problem, np.random.default_rng(seed))
-    return followed(problem, training_of(problem), u, w)
+    require_no_sizes(sizes)
+    return followed(problem, training_of(problem), weights_of(problem, np.random.default_rng(seed)))
 
 
 def integrate(problem: LinearNetworkLoss, sizes: Mapping[str, int], seed: Any = None) -> dict[str, Any]:
     """The given weights with sizes["d"] Runge-Kutta steps from one t to the next."""
-    return trained(problem, training_of(problem), np.array(problem.u), np.array(problem.w), sizes, order=4)
+    return trained(problem, training_of(problem), vectors_of(problem), sizes["d"], runge_kutta_step)
 
 
 def descend(problem: LinearNetworkLoss, sizes: Mapping[str, int], seed: Any = None) -> dict[str, Any]:
     """The same by gradient descent."""
-    return trained(problem, training_of(problem), np.array(problem.u), np.array(problem.w), sizes, order=1)
+    return trained(problem, training_of(problem), vectors_of(problem), sizes["d"], gradient_step)
 
 
 # ---- the protocol
@@ -135,13 +133,12 @@ LOSSES: dict[str, tuple[str, str, float]] = {
 }
 
 
-def wrong_theories(problem: LinearNetworkLoss) -> dict[str, Problem | Mapping[str, ArrayLike]]:
+def wrong_theories(problem: LinearNetworkLoss) -> WrongTheories:
     """Wrong theories of one network."""
     right = problem.solve(["norm_u", "norm_w"])
-    rates = math.sqrt(problem.eta_u * problem.eta_w)
-    wrong: dict[str, Problem | Mapping[str, ArrayLike]] = {
-        "eta 10 % off": problem.replace(eta_u=1.1 * problem.eta_u, eta_w=1.1 * problem.eta_w),
-        "imbalance of the layers dropped": {"ntk": 2 * problem.gamma**2 * rates * right.norm_u * right.norm_w},
+    wrong: WrongTheories = {
+        "eta 10 % off": rates_off(problem),
+        "imbalance of the layers dropped": {"ntk": without_imbalance(problem, right.norm_u, right.norm_w)},
     }
     if problem.loss_function.text != "x**2/2":
         square = "(1 - x)**2/2" if problem.argument == "margin" else "x**2/2"
@@ -154,27 +151,11 @@ def protocol(size: str) -> Protocol:
     full = size == "full"
     problems = {f"{name}, p = {p}": random_problem(p, number, *given)
                 for number, (name, given) in enumerate(LOSSES.items()) for p in (WIDTHS if full else WIDTHS[1:2])}
-    settings = [
-        Setting(name=f"{name}{words}", problem=problem, judged=JUDGED, simulate=simulate_with, law=law,
-                wrong={f"{error}{words}": theory for error, theory in wrong_theories(problem).items()},
-                networks=dict.fromkeys(steps, 1), precision={"ntk": precision, "loss": precision})
-        for words, simulate_with, law, steps, precision in (
-            ("", integrate, StepSize(4), (50, 100, 200), 1e-7),
-            (", gradient descent", descend, StepSize(1), (500, 1000, 2000), 3e-3),
-        )
-        for name, problem in problems.items()
-    ]
-    return Protocol(
-        title=f"linear-network-loss, {size}: networks trained on samples beside the quadrature",
-        simulate=integrate,
-        settings=tuple(settings),
-        networks={},
-        test_points=0,
-        precision={},
-        laws=tuple((f"{name}{words}", "coefficient") for name in list(problems)[:1] for words in
-                   ("", ", gradient descent")),
-        remarks=(
-            "The theory is exact for gradient flow: given weights leave nothing to chance.  The error of a simulated "
-            "value is that of its integrator, and a row fails if it is further from the theory: |z| > 1.",
-        ),
+    steps = (50, 100, 200), (500, 1000, 2000)
+    ways = given_weights.integrators(integrate, descend, steps, (1e-7, 3e-3), ("ntk", "loss"))
+    first = next(iter(problems))
+    return given_weights.protocol(
+        f"linear-network-loss, {size}: networks trained on samples beside the quadrature", integrate,
+        given_weights.settings(problems, JUDGED, wrong_theories, ways),
+        laws=tuple((f"{first}{way.words}", "coefficient") for way in ways),
     )

@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from asymptotics import LinearNetwork, LinearNetworkScaling, Problem
+from asymptotics import LinearNetwork, LinearNetworkScaling
 
-from . import tanh_network
-from .laws import Exponent, StepSize, Within
-from .linear_network import Training, descend, gradient_step, integrate
+from . import given_weights, tanh_network
+from .given_weights import WrongTheories, rates_off, without_imbalance
+from .laws import Exponent, Within
+from .linear_network import Training, descend, integrate
 from .protocols import Protocol, Setting
+from .training import gradient_step
 
 TRAJECTORY = ("coefficient", "gap", "ntk", "cosine", "norm_u", "norm_w")
 TIMES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)  # in units of the inverse rate of the gap at its largest
@@ -68,15 +70,14 @@ def trajectories(number: int) -> dict[str, LinearNetwork]:
     }
 
 
-def wrong_trajectories(problem: LinearNetwork) -> dict[str, Problem | Mapping[str, ArrayLike]]:
+def wrong_trajectories(problem: LinearNetwork) -> WrongTheories:
     """Wrong theories of one network; those that would be right for it are left out."""
     names = (*TRAJECTORY, "initial_ntk", "linearised_coefficient")
     right = problem.solve(names).values
     gamma, A = float(problem.gamma), float(problem.target_coefficient)
-    balanced = 2 * gamma**2 * math.sqrt(problem.eta_u * problem.eta_w) * right["norm_u"] * right["norm_w"]
-    wrong: dict[str, Problem | Mapping[str, ArrayLike]] = {
-        "eta 10 % off": problem.replace(eta_u=1.1 * problem.eta_u, eta_w=1.1 * problem.eta_w),
-        "imbalance of the layers dropped": {"ntk": balanced},
+    wrong: WrongTheories = {
+        "eta 10 % off": rates_off(problem),
+        "imbalance of the layers dropped": {"ntk": without_imbalance(problem, right["norm_u"], right["norm_w"])},
     }
     if problem.eta_u * problem.eta_w > 0:
         wrong["kernel of the start"] = {"coefficient": right["linearised_coefficient"],
@@ -88,20 +89,8 @@ def wrong_trajectories(problem: LinearNetwork) -> dict[str, Problem | Mapping[st
 
 
 def _trajectory_settings(number: int, steps: tuple[int, int, int], descent: tuple[int, int, int]) -> list[Setting]:
-    problems = trajectories(number)
-    settings = []
-    for words, simulate, law, counts, precision in (
-        ("", integrate, StepSize(4), steps, 1e-8),
-        (", gradient descent", descend, StepSize(1), descent, 2e-3),
-    ):
-        settings += [
-            Setting(name=f"{name}{words}", problem=problem, judged=TRAJECTORY,
-                    wrong={f"{error}{words}": theory for error, theory in wrong_trajectories(problem).items()},
-                    simulate=simulate, law=law, networks=dict.fromkeys(counts, 1),
-                    precision=dict.fromkeys(("ntk", "norm_u", "norm_w"), precision))
-            for name, problem in problems.items()
-        ]
-    return settings
+    ways = given_weights.integrators(integrate, descend, (steps, descent), (1e-8, 2e-3), ("ntk", "norm_u", "norm_w"))
+    return given_weights.settings(trajectories(number), TRAJECTORY, wrong_trajectories, ways)
 
 
 # ---- slopes of the phase diagram
@@ -182,19 +171,12 @@ def protocol(size: str) -> Protocol:
         *_phase_settings(dict.fromkeys((100, 1000, 10000), 24 if full else 8)),
         *_tanh_settings(12 if full else 3),
     ]
-    return Protocol(
-        title=f"linear-network, {size}: trained networks beside the closed form",
-        simulate=integrate,
-        settings=tuple(settings),
-        networks={},
-        test_points=0,
-        precision={},
-        laws=tuple((f"p = 10, no. 0{words}", name) for words in ("", ", gradient descent")
+    return given_weights.protocol(
+        f"linear-network, {size}: trained networks beside the closed form", integrate, settings,
+        laws=tuple((f"p = 10, no. 0{words}", name) for words in ("", given_weights.DESCENT)
                    for name in ("coefficient", "ntk")),
         remarks=(
-            "The theory is exact for gradient flow: trajectories of given weights leave nothing to chance.  The error "
-            "of a simulated value is that of its integrator (Runge-Kutta of order 4, or gradient descent), and a row "
-            "fails if it is further from the theory: |z| > 1.",
+            given_weights.REMARK,
             f"Slopes are exponents of the width p = d: of Theta_0, Theta_inf/Theta_0 and |cos_inf| from trained "
             f"networks.  An exponent is a limit of infinite width; at these widths the slope may be {TOLERANCE} off.",
             "tanh networks: the direction, -1, 0 or 1, in which |cos(u, W e_1)| and ln |u||W e_1| change by more than "

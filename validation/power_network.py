@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from asymptotics import ParameterError, PowerNetwork, Problem
+from asymptotics import PowerNetwork
 
-from .descent import followed, trained
-from .laws import StepSize
+from . import given_weights
+from .given_weights import WrongTheories, rates_off
+from .linear_network import vectors_of
 from .networks import Array
-from .protocols import Protocol, Setting
+from .protocols import Protocol
 from .readout import one_network
+from .training import followed, gradient_step, require_no_sizes, runge_kutta_step, trained
 
 JUDGED = ("coefficient", "gap", "ntk", "norm_u", "norm_w")
 TIMES = (0.3, 1.0, 3.0, 10.0)
@@ -74,19 +75,18 @@ def simulate(problem: PowerNetwork, sizes: Mapping[str, int], seed: int | np.ran
     ParameterError
         If another parameter than `t` varies, there is a size, or the last t needs too many steps.
     """
-    for name in sizes:
-        raise ParameterError(name, "is not a size of a network of given weights")
-    return followed(problem, training_of(problem), np.array(problem.u), np.array(problem.w))
+    require_no_sizes(sizes)
+    return followed(problem, training_of(problem), vectors_of(problem))
 
 
 def integrate(problem: PowerNetwork, sizes: Mapping[str, int], seed: Any = None) -> dict[str, Any]:
     """The weights with sizes["d"] Runge-Kutta steps from one t to the next."""
-    return trained(problem, training_of(problem), np.array(problem.u), np.array(problem.w), sizes, order=4)
+    return trained(problem, training_of(problem), vectors_of(problem), sizes["d"], runge_kutta_step)
 
 
 def descend(problem: PowerNetwork, sizes: Mapping[str, int], seed: Any = None) -> dict[str, Any]:
     """The same by gradient descent."""
-    return trained(problem, training_of(problem), np.array(problem.u), np.array(problem.w), sizes, order=1)
+    return trained(problem, training_of(problem), vectors_of(problem), sizes["d"], gradient_step)
 
 
 # ---- the protocol
@@ -102,13 +102,13 @@ def random_problem(p: int, number: int, **changes: Any) -> PowerNetwork:
     return PowerNetwork(**given | {"t": TIMES} | changes)
 
 
-def wrong_theories(problem: PowerNetwork) -> dict[str, Problem | Mapping[str, ArrayLike]]:
+def wrong_theories(problem: PowerNetwork) -> WrongTheories:
     """Wrong theories of one network."""
     weights = problem.weights()
     u, w = weights.u.values, weights.w.values
     half = problem.gamma**2 * np.sum(problem.eta_u * w**4 + 2 * problem.eta_w * u**2 * w**2, axis=-1)
     return {
-        "eta 10 % off": problem.replace(eta_u=1.1 * problem.eta_u, eta_w=1.1 * problem.eta_w),
+        "eta 10 % off": rates_off(problem),
         "E x^2 squared for E x^4": problem.replace(m4=problem.m4 / 3),
         "half the kernel of w": {"ntk": half},
     }
@@ -122,26 +122,10 @@ def protocol(size: str) -> Protocol:
                                                      eta_u=1.0, eta_w=1.0, target_coefficient=-1.0)
     problems["u crosses zero"] = random_problem(3, 11, u=[-0.2, -0.1, -0.3], w=[0.9, 0.8, -0.7], gamma=1.0,
                                                 target_coefficient=1.0)
-    settings = [
-        Setting(name=f"{name}{words}", problem=problem, judged=JUDGED, simulate=simulate_with, law=law,
-                wrong={f"{error}{words}": theory for error, theory in wrong_theories(problem).items()},
-                networks=dict.fromkeys(steps, 1), precision={"norm_u": precision})
-        for words, simulate_with, law, steps, precision in (
-            ("", integrate, StepSize(4), (100, 200, 400), 1e-6),
-            (", gradient descent", descend, StepSize(1), (1000, 2000, 4000), 5e-3),
-        )
-        for name, problem in problems.items()
-    ]
-    return Protocol(
-        title=f"power-network, {size}: trained networks beside the closed form",
-        simulate=integrate,
-        settings=tuple(settings),
-        networks={},
-        test_points=0,
-        precision={},
-        laws=tuple((f"p = 4, no. 0{words}", "coefficient") for words in ("", ", gradient descent")),
-        remarks=(
-            "The theory is exact for gradient flow: given weights leave nothing to chance.  The error of a simulated "
-            "value is that of its integrator, and a row fails if it is further from the theory: |z| > 1.",
-        ),
+    steps = (100, 200, 400), (1000, 2000, 4000)
+    ways = given_weights.integrators(integrate, descend, steps, (1e-6, 5e-3), ("norm_u",))
+    return given_weights.protocol(
+        f"power-network, {size}: trained networks beside the closed form", integrate,
+        given_weights.settings(problems, JUDGED, wrong_theories, ways),
+        laws=tuple((f"p = 4, no. 0{way.words}", "coefficient") for way in ways),
     )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asymptotics import LinearNetworkLoss, ParameterError, PowerNetwork
-from validation import descent, linear_network_loss, power_network
+from validation import linear_network_loss, power_network, training
 from validation.engine import run
 
 LOSSES = dict(linear_network_loss.LOSSES)
@@ -41,7 +41,7 @@ def test_simulator_of_power_units(changes):
     (power_network.simulate, power_network.random_problem(2, 0)),
 ])
 def test_bad_simulations(simulate, problem, monkeypatch):
-    monkeypatch.setattr(descent, "LARGEST_NUMBER_OF_STEPS", 100)
+    monkeypatch.setattr(training, "LARGEST_NUMBER_OF_STEPS", 100)
     with pytest.raises(ParameterError, match="not a size"):
         simulate(problem, {"d": 3}, 0)
     with pytest.raises(ParameterError, match="one value"):

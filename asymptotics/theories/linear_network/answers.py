@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...cells import Cells, span
-from ...datasets import attributes_of, coordinates
+from ...datasets import answer_dataset, described
 from ...errors import ParameterError
 from .curvature import hessian_eigenvalues, largest_stable_step
 from .exact import Array
@@ -23,26 +23,27 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from ...problem import Problem
+    from .network import InitialisedNetwork
     from .problem import LinearNetwork
 
 POINTS = ("plateau", "steepest")
 GROUPS = ("largest", "upper_bulk", "lower_bulk", "smallest")
 
 
-def _sweep(
-    problem: LinearNetwork, cells: Cells, instant: str, at: Callable[[Part], Mapping[str, Array]]
+def sweep(
+    problem: InitialisedNetwork, cells: Cells, instant: str, names: Iterable[str],
+    at: Callable[[Part], Mapping[str, Array]],
 ) -> dict[str, Array]:
-    """Functions of constants and instants over cells; NaN where float64 does not hold a cell."""
-    matrices: dict[str, Array] = {}
+    """Functions of constants and instants over cells, by these names; NaN where float64 does not hold a cell."""
     with np.errstate(under="ignore"):
         grid = Grid(problem.u, problem.w, cells, instant)
         grid.warn_of_impossible(cells.shape, stacklevel=4)
+        matrices = {name: np.empty(grid.layout.shape) for name in names}
         for where, block in grid.blocks():
             for part in grid.parts(where, block):
                 for name, values in at(part).items():
-                    matrix = matrices.setdefault(name, np.empty(grid.layout.shape))
-                    part.tile.of(matrix)[...] = np.where(part.constants.in_range, values, np.nan)
-    return {name: grid.layout.restore(matrix) for name, matrix in matrices.items()}
+                    part.tile.of(matrices[name])[...] = np.where(part.constants.in_range, values, np.nan)
+    return grid.restore(matrices, {})
 
 
 # ---- times
@@ -59,8 +60,9 @@ def time_to(problem: LinearNetwork, levels: Mapping[str, Any]) -> Any:
     level = declared.canonical(name, levels[name])
     values = {own: getattr(problem, own) for own in problem.cells.arrays if own != "t"} | {name: level}
     cells = span(values)
-    times = _sweep(problem, cells, name, lambda part: {"t": time_to_reach(part.constants, *_LEVELS[name](part))})
-    return labelled(times.get("t", np.empty(cells.shape)), cells)
+    times = sweep(problem, cells, name, ("t",), lambda part: {
+        "t": time_to_reach(part.constants, *_LEVELS[name](part))})
+    return labelled(times["t"], cells)
 
 
 def _at_fraction(part: Part) -> tuple[Array, Array, Array]:
@@ -106,24 +108,22 @@ def inflection_points(problem: LinearNetwork) -> xr.Dataset:
             values |= {f"coefficient {name}": F, f"time {name}": np.where(passed, times, np.nan)}
         return values
 
-    found = _sweep(base, base.cells, "t", at)
-    coefficient, time = (
-        np.stack([found[f"{kind} {name}"] for name in POINTS], axis=-1) for kind in ("coefficient", "time")
-    )
-    return dataset(base, "point", POINTS, {
-        "coefficient": (coefficient, "coefficient at which learning is slowest and fastest", "F_i"),
-        "time": (time, "time at which learning is slowest and fastest", "t_i"),
-    })
+    kinds = {"coefficient": "F_i", "time": "t_i"}
+    found = sweep(base, base.cells, "t", [f"{kind} {name}" for kind in kinds for name in POINTS], at)
+    return answer_dataset(base, {
+        kind: (("point",), np.stack([found[f"{kind} {name}"] for name in POINTS], axis=-1),
+               described(f"{kind} at which learning is slowest and fastest", symbol))
+        for kind, symbol in kinds.items()}, {"point": POINTS})
 
 
 # ---- curvature
 
 
-def stable_step(problem: LinearNetwork) -> Any:
-    """See `LinearNetwork.largest_stable_step`."""
-    base = problem.replace(t=0.0)
-    found = _sweep(base, base.cells, "t", lambda part: {"step": largest_stable_step(part.constants)})
-    return labelled(found.get("step", np.empty(base.shape)), base.cells)
+def stable_step(problem: InitialisedNetwork, instant: str = "t", **without: float) -> Any:
+    """See `LinearNetwork.largest_stable_step`; the answer does not depend on the parameters `without`."""
+    base = problem.replace(**{instant: 0}, **without)
+    found = sweep(base, base.cells, instant, ("step",), lambda part: {"step": largest_stable_step(part.constants)})
+    return labelled(found["step"], base.cells)
 
 
 def hessian_spectrum(problem: LinearNetwork) -> xr.Dataset:
@@ -134,11 +134,11 @@ def hessian_spectrum(problem: LinearNetwork) -> xr.Dataset:
         _evaluate(part, state)
         return dict(zip(GROUPS, hessian_eigenvalues(part.constants, state), strict=True))
 
-    found = _sweep(problem, problem.cells, "t", at)
+    found = sweep(problem, problem.cells, "t", GROUPS, at)
     p = np.nan if problem.u is None else len(problem.u)
-    spectrum = dataset(problem, "group", GROUPS, {
-        "eigenvalue": (np.stack([found[name] for name in GROUPS], axis=-1), "eigenvalue of the Hessian", r"\mu"),
-    })
+    eigenvalues = np.stack([found[name] for name in GROUPS], axis=-1)
+    spectrum = answer_dataset(problem, {
+        "eigenvalue": (("group",), eigenvalues, described("eigenvalue of the Hessian", r"\mu"))}, {"group": GROUPS})
     many = [1.0, p - 1, p - 1, 1.0]
     spectrum["multiplicity"] = ("group", many, {"long_name": "how often it occurs; NaN if the width is not given"})
     return spectrum
@@ -157,13 +157,11 @@ def weights(problem: LinearNetwork) -> xr.Dataset:
         _evaluate(part, state)
         return {"s": growth(part.constants, state), "push": push(part.constants, state)}
 
-    found = _sweep(problem, problem.cells, "t", at)
+    found = sweep(problem, problem.cells, "t", ("s", "push"), at)
     with np.errstate(under="ignore"):
         gamma, eta_u, eta_w = (problem.cells.arrays[name] for name in FLOW)
         u, w = weights_after(problem.u, problem.w, gamma, eta_u, eta_w, found["s"], found["push"])
-    return dataset(problem, "neuron", range(len(problem.u)), {
-        "u": (u, "output weights at time t", "u"), "w": (w, "input weights at time t", "w"),
-    })
+    return weights_dataset(problem, u, w)
 
 
 def _evaluate(part: Part, state: State) -> None:
@@ -174,20 +172,18 @@ def _evaluate(part: Part, state: State) -> None:
 # ---- output
 
 
+def weights_dataset(problem: Problem, u: Array, w: Array) -> xr.Dataset:
+    """Weights over the cells and `neuron`."""
+    return answer_dataset(problem, {
+        "u": (("neuron",), u, described("output weights at time t", "u")),
+        "w": (("neuron",), w, described("input weights at time t", "w")),
+    }, {"neuron": np.arange(u.shape[-1])})
+
+
 def labelled(values: Array, cells: Cells) -> Any:
+    """Values over the cells, labelled if these are."""
     if not cells.labelled:
         return values[()]
     import xarray as xr
 
     return xr.DataArray(values, dims=cells.dims, coords=dict(cells.labels))
-
-
-def dataset(problem: Problem, axis: str, labels: Any, variables: Mapping[str, tuple[Array, str, str]]) -> Any:
-    """A dataset over the cells and one axis more."""
-    import xarray as xr
-
-    if axis in problem.dims:
-        raise ParameterError(axis, "is the name of an axis of the problem; rename it")
-    arrays = {name: ((*problem.dims, axis), values, {"long_name": words, "symbol": symbol, "units": "1"})
-              for name, (values, words, symbol) in variables.items()}
-    return xr.Dataset(arrays, coords={**coordinates(problem), axis: list(labels)}, attrs=attributes_of(problem))

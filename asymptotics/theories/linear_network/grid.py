@@ -97,6 +97,11 @@ class Grid:
             yield Part(tile, block.constants.part(tile.cells), block.units.part(tile.cells), parameters,
                        tile.of(self.instants))
 
+    def restore(self, matrices: Mapping[str, Any], constants: Mapping[str, Any]) -> dict[str, Any]:
+        """Matrices of the layout, and values of the constants, over the axes of the cells."""
+        return {name: self.layout.restore(matrix) for name, matrix in matrices.items()} | {
+            name: values.reshape(self.constant_shape) for name, values in constants.items()}
+
     @staticmethod
     def _flow(layers: Layers, parameters: Mapping[str, Array]) -> Invariants:
         return invariants(layers, *(parameters[name] for name in FLOW))

@@ -10,6 +10,18 @@ from numpy.typing import ArrayLike
 from ...errors import ParameterError
 from ...parameters import parameter
 from ...problem import Problem
+from .declared import (
+    input_rate,
+    irreducible_loss,
+    loss_factor,
+    output_factor,
+    output_rate,
+    require_equally_many,
+    require_training,
+    second_moment,
+    target_coefficient,
+)
+from .exact import Array
 from .grid import OVERLAPS
 from .invariants import ROUNDED
 
@@ -22,9 +34,9 @@ class InitialisedNetwork(Problem):
     uu: Any = parameter("squared norm of the initial output weights", symbol="|u|^2", low=0, default=None)
     ww: Any = parameter("squared norm of the initial input weights", symbol="|w|^2", low=0, default=None)
     uw: Any = parameter("scalar product of the initial weights", symbol=r"\langle u, w\rangle", default=None)
-    gamma: Any = parameter("factor of the output, f(x) = gamma <u, w> x; not 0", symbol=r"\gamma", default=1.0)
-    eta_u: Any = parameter("learning rate of the output weights", symbol=r"\eta_u", low=0, default=1.0)
-    eta_w: Any = parameter("learning rate of the input weights", symbol=r"\eta_w", low=0, default=1.0)
+    gamma: Any = output_factor()
+    eta_u: Any = output_rate()
+    eta_w: Any = input_rate()
 
     @classmethod
     def from_overlaps(cls, *, uu: Any, ww: Any, uw: Any, **parameters: Any) -> Self:
@@ -41,10 +53,7 @@ class InitialisedNetwork(Problem):
 
     def _validate(self) -> None:
         self._need_one_initialisation()
-        if np.any(np.asarray(self.cells.arrays["gamma"]) == 0):
-            raise ParameterError("gamma", "must not be 0: the network would be zero for ever")
-        if np.ndim(self.eta_u) == np.ndim(self.eta_w) == 0 and self.eta_u == self.eta_w == 0:
-            raise ParameterError("eta_u", "and eta_w must not both be 0: nothing would be trained")
+        require_training(self)
 
     def _need_one_initialisation(self) -> None:
         vectors = [name for name in ("u", "w") if getattr(self, name) is not None]
@@ -56,22 +65,17 @@ class InitialisedNetwork(Problem):
         for name in ("u", "w") if vectors else OVERLAPS:
             if getattr(self, name) is None:
                 raise ParameterError(name, f"must be given with {(vectors or overlaps)[0]}")
-        if vectors and len(self.u) != len(self.w):
-            raise ParameterError("w", f"must have as many entries as u ({len(self.u)}), got {len(self.w)}")
+        if vectors:
+            require_equally_many("w", self.w, "u", self.u)
 
 
 class LineNetwork(InitialisedNetwork):
     """The network with the loss (loss_factor/2) E (f(x) - y)^2 and the moments of one-dimensional data."""
 
-    m2: Any = parameter("second moment E x^2 of the inputs", symbol="m_2", above=0, default=1.0)
-    target_coefficient: Any = parameter("best coefficient, A = E xy/E x^2", symbol="A")
-    loss_factor: Any = parameter(
-        "factor c of the loss (c/2) E (f(x) - y)^2: 1 for half the mean square, 2 for the mean square", symbol="c",
-        above=0, default=1.0,
-    )
-    irreducible_loss: Any = parameter(
-        "mean square that no coefficient removes, E y^2 - (E xy)^2/E x^2", symbol=r"L_\infty", low=0, default=0.0
-    )
+    m2: Any = second_moment()
+    target_coefficient: Any = target_coefficient()
+    loss_factor: Any = loss_factor()
+    irreducible_loss: Any = irreducible_loss("no coefficient removes, E y^2 - (E xy)^2/E x^2")
 
     @classmethod
     def from_moments(cls, *, m2: Any, mxy: Any, myy: Any, **parameters: Any) -> Self:
@@ -114,12 +118,16 @@ class LineNetwork(InitialisedNetwork):
         ParameterError
             If they are not equally many numbers, or all inputs are zero.
         """
-        inputs, labels = (cls.parameters["u"].canonical(name, given) for name, given in (("x", x), ("y", y)))
-        if len(inputs) != len(labels):
-            raise ParameterError("y", f"must have as many entries as x ({len(inputs)}), got {len(labels)}")
+        inputs, labels = cls._samples(x, y)
         m2 = float(np.mean(inputs**2))
         if m2 == 0:
             raise ParameterError("x", "must not be zero everywhere")
         slope = float(np.mean(inputs * labels)) / m2
         rest = float(np.mean((labels - slope * inputs) ** 2))
         return cls(m2=m2, target_coefficient=slope, irreducible_loss=rest, **parameters)
+
+    @classmethod
+    def _samples(cls, x: ArrayLike, y: ArrayLike) -> tuple[Array, Array]:
+        inputs, labels = (cls.parameters["u"].canonical(name, given) for name, given in (("x", x), ("y", y)))
+        require_equally_many("y", labels, "x", inputs)
+        return inputs, labels

@@ -124,6 +124,12 @@ def _fixed_cosine(c: Constants, found: Invariants) -> Array:
     return np.where((found.Ar == 0) & (one_sided | (c.A == 0)) & (side != 0), side, np.nan)
 
 
+def with_parallel_cosine(c: Constants, units: Units) -> Units:
+    """For any loss or step: the cosine is fixed only where the layers are parallel for ever, P = 0 or Q = 0."""
+    side = np.where((c.bP == 0) != (c.bQ == 0), np.where(c.bP == 0, -1.0, 1.0), np.nan)
+    return units._replace(fixed_cosine=np.where(units.Ar == 0, side, np.nan))
+
+
 class Writer:
     """Writes the asked observables of one tile after another."""
 

@@ -10,6 +10,14 @@ from numpy.typing import NDArray
 from ...errors import ParameterError
 from ...parameters import parameter
 from ...problem import Problem
+from .declared import (
+    input_rate,
+    loss_factor,
+    output_factor,
+    output_rate,
+    second_moment,
+    target_coefficient,
+)
 from .mechanisms import THRESHOLD
 from .phase_answers import overlaps, with_strength
 from .phase_predictions import LinearNetworkPhasesPrediction
@@ -33,15 +41,15 @@ class LinearNetworkPhases(Problem):
     prediction: ClassVar[type[LinearNetworkPhasesPrediction]] = LinearNetworkPhasesPrediction
 
     p: Any = parameter("hidden units", symbol="p", kind="size", low=2)
-    var_u: Any = parameter("variance of the initial readout weights u_i", symbol=r"\sigma_u^2", low=0)
-    var_w: Any = parameter("variance of the initial weights w_i of the first layer", symbol=r"\sigma_w^2", low=0)
+    var_u: Any = parameter("variance of the initial output weights u_i", symbol=r"\sigma_u^2", low=0)
+    var_w: Any = parameter("variance of the initial input weights w_i", symbol=r"\sigma_w^2", low=0)
     correlation: Any = parameter("correlation of u_i and w_i", symbol=r"\rho", above=-1, below=1, default=0.0)
-    gamma: Any = parameter("factor of the output", symbol=r"\gamma", default=1.0)
-    eta_u: Any = parameter("learning rate of the readout", symbol=r"\eta_u", low=0, default=1.0)
-    eta_w: Any = parameter("learning rate of the first layer", symbol=r"\eta_w", low=0, default=1.0)
-    m2: Any = parameter("second moment of the inputs, E x^2", symbol="m_2", above=0, default=1.0)
-    target_coefficient: Any = parameter("coefficient of the best linear predictor, E xy/E x^2", symbol="A")
-    loss_factor: Any = parameter("c of the loss (c/2) E (f - y)^2", symbol="c", above=0, default=1.0)
+    gamma: Any = output_factor()
+    eta_u: Any = output_rate()
+    eta_w: Any = input_rate()
+    m2: Any = second_moment()
+    target_coefficient: Any = target_coefficient()
+    loss_factor: Any = loss_factor()
     threshold: Any = parameter(
         "change of |cos| and of the kernel that counts as a mechanism", symbol=r"\delta", above=0, below=1,
         default=THRESHOLD,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...parameters import parameter
 from . import answers
+from .declared import training_time
 from .network import LineNetwork
 from .prediction import LinearNetworkPrediction
 from .solution import solve
@@ -32,7 +32,7 @@ class LinearNetwork(LineNetwork):
     source: ClassVar[str] = "arXiv:2401.07085; docs/theories/linear_network.md"
     prediction: ClassVar[type[LinearNetworkPrediction]] = LinearNetworkPrediction
 
-    t: Any = parameter("training time", symbol="t", low=0)
+    t: Any = training_time()
 
     def time_to(self, fraction: Any = None, *, coefficient: Any = None, loss: Any = None) -> Any:
         """When the network gets to a level, by the closed-form inverse of the trajectory; `t` is ignored.
@@ -100,7 +100,7 @@ class LinearNetwork(LineNetwork):
         -------
         xarray.Dataset
             `u` and `w` over the cells and `neuron`, with errors of about 1e-15 of the larger of the norms of the layer
-            at t = 0 and at t.
+            at t = 0 and at t; NaN in cells that float64 does not hold.
 
         Raises
         ------

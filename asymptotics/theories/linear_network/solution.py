@@ -36,8 +36,4 @@ def solve(problem: LinearNetwork, observables: Sequence[str]) -> dict[str, Any]:
             evaluate(part.constants, part.instants, state)
             out = {name: part.tile.of(matrix) for name, matrix in moving.items()}
             writer.write(part.constants, part.units, part.instants, state, out)
-    answer: dict[str, Any] = {name: layout.restore(matrix) for name, matrix in moving.items()}
-    for name, values in fixed.items():
-        answer[name] = values.reshape(grid.constant_shape)
-    answer["converged"] = converged.reshape(grid.constant_shape)
-    return answer
+    return grid.restore(moving, fixed | {"converged": converged})

@@ -52,10 +52,10 @@ def test_flow_of_all_weights(shape):
             gap = S / 1.3 - pair[1] @ pair[0]
             modes = np.linalg.svd(pair[1] @ pair[0], compute_uv=False)
             assert solution.singular_values[i] == pytest.approx(modes, abs=5e-11)
-            assert solution.distance[i] == pytest.approx(np.linalg.norm(gap), abs=1e-10)
+            assert solution.gap_norm[i] == pytest.approx(np.linalg.norm(gap), abs=1e-10)
             assert solution.excess_loss[i] == pytest.approx(0.6 * 1.3 * np.sum(gap**2), abs=1e-10)
-            assert solution.norm_1[i] == pytest.approx(np.linalg.norm(pair[0]), abs=5e-11)
-            assert solution.norm_2[i] == pytest.approx(np.linalg.norm(pair[1]), abs=5e-11)
+            assert solution.norm_W1[i] == pytest.approx(np.linalg.norm(pair[0]), abs=5e-11)
+            assert solution.norm_W2[i] == pytest.approx(np.linalg.norm(pair[1]), abs=5e-11)
 
 
 def test_every_shape_of_single_units_and_deficient_weights():
@@ -131,9 +131,9 @@ def test_one_input_one_output_is_the_network_on_a_line():
         assert problem.lam == pytest.approx(w2**2 - w1**2, abs=1e-16)
         assert products(problem)[0][:, 0, 0] == pytest.approx(line.coefficient, abs=1e-13)
         found = problem.solve()
-        assert found.norm_1 == pytest.approx(line.norm_w, abs=1e-7) and found.norm_2 == pytest.approx(line.norm_u,
+        assert found.norm_W1 == pytest.approx(line.norm_w, abs=1e-7) and found.norm_W2 == pytest.approx(line.norm_u,
                                                                                                       abs=1e-7)
-        assert found.distance == pytest.approx(np.abs(line.gap), abs=1e-13)
+        assert found.gap_norm == pytest.approx(np.abs(line.gap), abs=1e-13)
 
 
 def test_a_single_unit_with_rates_of_its_own():
@@ -158,7 +158,7 @@ def test_small_weights_learn_one_mode_after_the_other():
     for k, strength in enumerate((4.0, 2.0)):
         half = problem.t[np.argmax(found.mode_coefficients[:, k] > strength / 2)]
         assert half == pytest.approx(np.log(1e8) / strength, rel=0.25)
-    assert np.max(np.abs(found.excess_loss - 0.5 * found.distance**2)) < 1e-14
+    assert np.max(np.abs(found.excess_loss - 0.5 * found.gap_norm**2)) < 1e-14
 
 
 @pytest.mark.parametrize("scale", [1e-120, 1e-30, 1e30, 1e120])
@@ -169,7 +169,7 @@ def test_scales(scale):
     plain = BalancedLinearNetwork(W1=W1, W2=W2, correlation=S, t=TIMES).solve()
     found = BalancedLinearNetwork(W1=scale * W1, W2=scale * W2, correlation=scale**2 * S, t=TIMES / scale**2).solve()
     assert found.converged.all()
-    assert found.norm_1 / scale == pytest.approx(plain.norm_1, rel=1e-12)
+    assert found.norm_W1 / scale == pytest.approx(plain.norm_W1, rel=1e-12)
     assert found.singular_values / scale**2 == pytest.approx(plain.singular_values, abs=1e-12)
 
 
@@ -257,12 +257,12 @@ def test_grids_labels_and_the_command_line():
         for name, values in solution.values.items():
             flat = values.reshape(problem.cells.size, *values.shape[3:])
             assert flat[i] == pytest.approx(np.reshape(cell.values[name], flat[i].shape), abs=1e-15), name
-    assert (solution.distance[:, 0, 1] == solution.distance[:, 0, 0]).all()
-    assert problem == pickle.loads(pickle.dumps(problem)) and problem.solve(["norm_1"]).values.keys() == {"norm_1"}
+    assert (solution.gap_norm[:, 0, 1] == solution.gap_norm[:, 0, 0]).all()
+    assert problem == pickle.loads(pickle.dumps(problem)) and problem.solve(["norm_W1"]).values.keys() == {"norm_W1"}
     assert BalancedLinearNetwork(W1=W1, W2=W2, correlation=S, t=[]).solve().singular_values.shape == (0, 2)
     given = json.dumps({"W1": W1.tolist(), "W2": W2.tolist(), "correlation": S, "t": [0.5, 2.0]})
     run = subprocess.run([sys.executable, "-m", "asymptotics", "predict", "balanced-linear-network", "--params", given,
                           "--json"], capture_output=True, text=True, check=False)
     assert run.returncode == 0 and not run.stderr
-    expected = BalancedLinearNetwork(W1=W1, W2=W2, correlation=S, t=[0.5, 2.0]).solve().distance
-    assert json.loads(run.stdout)["observables"]["distance"] == pytest.approx(expected)
+    expected = BalancedLinearNetwork(W1=W1, W2=W2, correlation=S, t=[0.5, 2.0]).solve().gap_norm
+    assert json.loads(run.stdout)["observables"]["gap_norm"] == pytest.approx(expected)

@@ -40,7 +40,7 @@ def test_bad_input(changes, name, words):
     assert caught.value.name == name
 
 
-@pytest.mark.parametrize(("changes", "name"), [({"step_size": 0}, "step_size"), ({"steps": 1.5}, "steps"),
+@pytest.mark.parametrize(("changes", "name"), [({"step_size": -1}, "step_size"), ({"steps": 1.5}, "steps"),
                                                ({"steps": -1}, "steps")])
 def test_bad_steps(changes, name):
     with pytest.raises(ParameterError) as caught:

@@ -1,4 +1,7 @@
-"""Balanced layers in the directions of the target: pairs of an input and an output, and rests; equations (9) - (11)."""
+"""Balanced layers in the directions of the target: pairs of an input and an output, and rests; equations (9) - (11).
+
+Equations are numbered as in docs/theories/linear_network_inputs.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a balanced network answers."""
+"""What `BalancedLinearNetwork` answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class BalancedLinearNetworkPrediction(Prediction):
         "W2 W1 between the singular vectors of the correlation, largest singular value first",
         symbol="a_k", dims=("mode",),
     )
-    distance: Any = observable("Frobenius norm of S/m2 - W2 W1", symbol=r"|S/m_2 - W_2W_1|")
-    excess_loss: Any = observable("loss above its irreducible part, (c/2) m2 distance^2", symbol=r"L - L_\infty")
-    norm_1: Any = observable("Frobenius norm of W1", symbol="|W_1|")
-    norm_2: Any = observable("Frobenius norm of W2", symbol="|W_2|")
+    gap_norm: Any = observable("Frobenius norm of the gap S/m2 - W2 W1", symbol=r"|S/m_2 - W_2W_1|")
+    excess_loss: Any = observable("loss above its irreducible part, (c/2) m2 gap_norm^2", symbol=r"L - L_\infty")
+    norm_W1: Any = observable("Frobenius norm of W1", symbol="|W_1|")
+    norm_W2: Any = observable("Frobenius norm of W2", symbol="|W_2|")

@@ -1,4 +1,7 @@
-"""What can be asked about balanced layers: `BalancedLinearNetwork`."""
+"""What can be asked about balanced layers: `BalancedLinearNetwork`.
+
+Equations are numbered as in docs/theories/linear_network_inputs.md.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from numpy.typing import ArrayLike
 from ....errors import ParameterError
 from ....parameters import parameter
 from ....problem import Problem
+from ..declared import loss_factor, training_time
 from . import solution
 from .modes import imbalance
 from .prediction import BalancedLinearNetworkPrediction
@@ -26,7 +30,7 @@ class BalancedLinearNetwork(Problem):
 
     f(x) = W2 W1 x on whitened inputs, E x x^T = m2 1, with S = correlation = E y x^T, trained on
 
-        L = (c/2) E |f(x) - y|^2 = (c/2) m2 |W2 W1 - S/m2|^2 + what no weights remove,    c = loss_factor,
+        L = (loss_factor/2) E |f(x) - y|^2 = (loss_factor/2) m2 |W2 W1 - S/m2|^2 + what no weights remove
 
     by dW/dt = -eta dL/dW, from weights with W2^T W2 - W1 W1^T = lam 1 for some number lam (lam > 0 needs H <= O,
     lam < 0 needs H <= D; a single hidden unit is always balanced).  Exact at any dimensions, ranks and times.
@@ -42,11 +46,8 @@ class BalancedLinearNetwork(Problem):
     correlation: Any = parameter("S = E y x^T, O rows of D", symbol="S", kind="matrix")
     m2: Any = parameter("second moment of every input, E x x^T = m2 1", symbol="m_2", above=0, default=1.0)
     eta: Any = parameter("learning rate of both layers", symbol=r"\eta", low=0, default=1.0)
-    loss_factor: Any = parameter(
-        "factor c of the loss (c/2) E |f(x) - y|^2: 1 for half the mean square, 2 for the mean square", symbol="c",
-        above=0, default=1.0,
-    )
-    t: Any = parameter("training time", symbol="t", low=0)
+    loss_factor: Any = loss_factor("|f(x) - y|^2")
+    t: Any = training_time()
 
     @classmethod
     def from_scalar_network(

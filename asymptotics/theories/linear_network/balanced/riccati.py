@@ -1,4 +1,7 @@
-"""The matrix Riccati equation of balanced layers at any time, without subtractions; equations (12) - (14)."""
+"""The matrix Riccati equation of balanced layers at any time, without subtractions; equations (12) - (14).
+
+Equations are numbered as in docs/theories/linear_network_inputs.md.
+"""
 
 from __future__ import annotations
 

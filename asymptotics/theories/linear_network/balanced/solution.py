@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....datasets import attributes_of, coordinates
-from ....errors import ParameterError
+from ....datasets import answer_dataset, described
 from ..exact import Array
 from .modes import Modes, modes_of
 from .riccati import Products, conserved, products
@@ -44,25 +43,20 @@ def observe(modes: Modes, found: Products, m2: Array, loss_factor: Array, asked:
         values["singular_values"] = np.linalg.svd(finite, compute_uv=False)
     if "mode_coefficients" in asked:
         values["mode_coefficients"] = found.function[:, own, own]
-    if asked & {"distance", "excess_loss"}:
+    if asked & {"gap_norm", "excess_loss"}:
         gap = found.function.copy()
         gap[:, own, own] -= modes.strengths / m2[:, None]
-        distance = np.sqrt(np.sum(gap * gap, axis=(1, 2)))
-        values |= {"distance": distance, "excess_loss": 0.5 * loss_factor * m2 * distance**2}
-    for name, square in (("norm_1", found.first), ("norm_2", found.second)):
+        gap_norm = np.sqrt(np.sum(gap * gap, axis=(1, 2)))
+        values |= {"gap_norm": gap_norm, "excess_loss": 0.5 * loss_factor * m2 * gap_norm**2}
+    for name, square in (("norm_W1", found.first), ("norm_W2", found.second)):
         values[name] = np.sqrt(np.trace(square, axis1=1, axis2=2))
     return {name: array for name, array in values.items() if name in asked}
 
 
 def products_dataset(problem: BalancedLinearNetwork) -> xr.Dataset:
     """See `BalancedLinearNetwork.weights_product`."""
-    import xarray as xr
-
     outputs, inputs = map(np.arange, problem.correlation.shape)
     labels = {"output": outputs, "input": inputs, "other_input": inputs, "other_output": outputs}
-    for name in labels:
-        if name in problem.dims:
-            raise ParameterError(name, "is the name of an axis of the problem; rename it")
 
     def measure(modes: Modes, found: Products, m2: Array, loss_factor: Array) -> dict[str, Array]:
         left, right = modes.left, modes.right
@@ -70,16 +64,14 @@ def products_dataset(problem: BalancedLinearNetwork) -> xr.Dataset:
                 "second": left @ found.second @ left.T}
 
     with np.errstate(under="ignore"):
-        answer = _sweep(problem, measure)
-    converged = answer["converged"][..., None, None]
-    axes = {"function": ("output", "input", "product W2 W1", "W_2W_1"),
-            "first": ("input", "other_input", "product W1^T W1", "W_1^TW_1"),
-            "second": ("output", "other_output", "product W2 W2^T", "W_2W_2^T")}
-    variables = {name: ((*problem.dims, row, column), np.where(converged, answer[name], np.nan),
-                        {"long_name": words, "symbol": symbol, "units": "1"})
-                 for name, (row, column, words, symbol) in axes.items()}
-    along = {name: coord for name, coord in coordinates(problem).items() if name != "mode"}
-    return xr.Dataset(variables, coords={**along, **labels}, attrs=attributes_of(problem))
+        found = _sweep(problem, measure)
+    converged = found["converged"][..., None, None]
+    axes = {"function": (("output", "input"), "product W2 W1", "W_2W_1"),
+            "first": (("input", "other_input"), "product W1^T W1", "W_1^TW_1"),
+            "second": (("output", "other_output"), "product W2 W2^T", "W_2W_2^T")}
+    return answer_dataset(problem, {
+        name: (own, np.where(converged, found[name], np.nan), described(words, symbol))
+        for name, (own, words, symbol) in axes.items()}, labels)
 
 
 def _sweep(problem: BalancedLinearNetwork, measure: Measure) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""The linear network trained on one target after another."""
+"""The linear network trained on one target after another; docs/theories/linear_network_curriculum.md."""
 
 from .problem import LinearNetworkCurriculum
 

@@ -1,4 +1,4 @@
-"""What the theory answers."""
+"""What `LinearNetworkCurriculum` answers."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ....errors import ParameterError
 from ....parameters import parameter
+from ..declared import irreducible_loss, loss_factor, second_moment, training_time
 from ..network import InitialisedNetwork
 from .prediction import LinearNetworkCurriculumPrediction
 from .solution import solve
@@ -36,15 +37,10 @@ class LinearNetworkCurriculum(InitialisedNetwork):
         "times at which the second, third, ... target begins, increasing", symbol="t_j", kind="vector", low=0,
         default=None,
     )
-    m2: Any = parameter("second moment E x^2 of the inputs", symbol="m_2", above=0, default=1.0)
-    loss_factor: Any = parameter(
-        "factor c of the loss (c/2) E (f(x) - y)^2: 1 for half the mean square, 2 for the mean square", symbol="c",
-        above=0, default=1.0,
-    )
-    irreducible_loss: Any = parameter(
-        "mean square that no coefficient removes, the same for all targets", symbol=r"L_\infty", low=0, default=0.0
-    )
-    t: Any = parameter("training time", symbol="t", low=0)
+    m2: Any = second_moment()
+    loss_factor: Any = loss_factor()
+    irreducible_loss: Any = irreducible_loss("no coefficient removes, the same for all targets")
+    t: Any = training_time()
 
     @property
     def starts(self) -> tuple[float, ...]:

@@ -1,4 +1,7 @@
-"""The state of a flow as the start of another one, with another target; equation (2)."""
+"""The state of a flow as the start of another one, with another target; equation (2).
+
+Equations are numbered as in docs/theories/linear_network_curriculum.md.
+"""
 
 from __future__ import annotations
 

@@ -30,12 +30,13 @@ def solve(problem: LinearNetworkCurriculum, observables: Sequence[str]) -> dict[
     layout = grid.layout
     moving = {name: np.empty(layout.shape) for name in dict.fromkeys((*observables, "residual"))
               if name != "initial_ntk"}
-    initial_ntk = np.empty(layout.constants)
+    fixed = {"initial_ntk": np.empty(layout.constants)} if "initial_ntk" in observables else {}
     converged = np.empty(layout.shape, dtype=bool)
     state, writer = State(TILE), Writer(TILE)
     last = float(np.max(cells.arrays["t"], initial=0.0))
     for where, block in grid.blocks():
-        initial_ntk[where] = block.units.initial_ntk
+        for values in fixed.values():
+            values[where] = block.units.initial_ntk
         stages = [first(block, targets[0])]
         for start, end, target in zip(starts, starts[1:], targets[1:], strict=False):
             if end <= last:
@@ -43,10 +44,7 @@ def solve(problem: LinearNetworkCurriculum, observables: Sequence[str]) -> dict[
         for parts in zip(*(grid.parts(where, stage) for stage in stages), strict=True):
             out = {name: parts[0].tile.of(matrix) for name, matrix in (*moving.items(), ("converged", converged))}
             _write(parts, starts[:len(stages)], state, writer, out)
-    answer: dict[str, Any] = {name: layout.restore(matrix) for name, matrix in moving.items()}
-    answer |= {"initial_ntk": initial_ntk.reshape(grid.constant_shape)} if "initial_ntk" in observables else {}
-    answer["converged"] = layout.restore(converged)
-    return answer
+    return grid.restore(moving | {"converged": converged}, fixed)
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""The linear network trained with weight decay."""
+"""The linear network trained with weight decay; docs/theories/linear_network_decay.md."""
 
 from .problem import LinearNetworkDecay
 

@@ -1,6 +1,8 @@
 """Ratios of modified Bessel functions of neighbouring orders, and what they integrate to; equations (9) - (13).
 
 Everything is in units of `m`, the decay rate in units of the kernel: order = a/m and X = x/m, so that m may be tiny.
+
+Equations are numbered as in docs/theories/linear_network_decay.md.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import numpy as np
 
 from ..constants import LARGEST, SMALLEST
 from ..exact import Array
+from ..ratios import expm1_ratio
 from .uniform import LARGE, integral_sum, product_sum, ratio_sums
 
 NODES, WEIGHTS = (0.5 * np.polynomial.legendre.leggauss(12)[0] + 0.5, 0.5 * np.polynomial.legendre.leggauss(12)[1])
@@ -157,10 +160,7 @@ def _log_ratio(order: Array, X: Array) -> Array:
 
 def mean_decay(x: Array) -> Array:
     """(1 - e^-x)/x."""
-    small = x < 1e-300
-    return np.where(small, 1.0, -np.expm1(-x) / np.where(small, 1.0, x))
-
-
+    return expm1_ratio(-x)
 
 
 def excess(a: Array, x: Array, m: Array) -> Array:

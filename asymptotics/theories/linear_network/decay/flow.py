@@ -1,4 +1,4 @@
-"""The state at each time of a flow with weight decay; equations (7) - (16).
+"""The state at each time of a flow with weight decay; equations (7) - (16) of docs/theories/linear_network_decay.md.
 
 Kernels are in the units of `constants`, time is tau = c m2 t, and m = mu/(c m2): all in units in which the largest of
 bP, bQ and kap|A| is of order one.  Points are flat arrays, mirrored so that A >= 0.

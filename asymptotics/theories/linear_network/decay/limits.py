@@ -1,4 +1,7 @@
-"""Where a flow with weight decay ends, and how fast; equations (17) and (18)."""
+"""Where a flow with weight decay ends, and how fast; equations (17) and (18).
+
+Equations are numbered as in docs/theories/linear_network_decay.md.
+"""
 
 from __future__ import annotations
 

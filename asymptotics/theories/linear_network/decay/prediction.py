@@ -1,4 +1,4 @@
-"""What the theory answers."""
+"""What `LinearNetworkDecay` answers."""
 
 from __future__ import annotations
 

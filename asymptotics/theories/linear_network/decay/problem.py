@@ -1,4 +1,7 @@
-"""What can be asked: `LinearNetworkDecay`."""
+"""What can be asked: `LinearNetworkDecay`.
+
+Equations are numbered as in docs/theories/linear_network_decay.md.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ import numpy as np
 
 from ....cells import span
 from ....parameters import parameter
+from ..answers import labelled
+from ..declared import training_time
 from ..network import LineNetwork
 from .limits import soft_threshold
 from .prediction import LinearNetworkDecayPrediction
@@ -38,7 +43,7 @@ class LinearNetworkDecay(LineNetwork):
     weight_decay: Any = parameter(
         "rate at which all weights decay, eta_u lam_u = eta_w lam_w", symbol=r"\mu", low=0
     )
-    t: Any = parameter("training time", symbol="t", low=0)
+    t: Any = training_time()
 
     def stationary_coefficient(self, *, lam_u: Any, lam_w: Any) -> Any:
         """The coefficient that minimises L + (lam_u/2)|u|^2 + (lam_w/2)|w|^2 for any two penalties; equation (19).
@@ -67,8 +72,7 @@ class LinearNetworkDecay(LineNetwork):
         gamma, m2, A, loss_factor, first, second = (cells.arrays[name] for name in (*names, *penalties))
         with np.errstate(over="ignore", under="ignore"):
             threshold = np.sqrt(first) * np.sqrt(second) / loss_factor / m2 / np.abs(gamma)
-        values = np.broadcast_to(soft_threshold(A, threshold), cells.shape)
-        return cells.label(values) if cells.labelled else values[()]
+        return labelled(np.broadcast_to(soft_threshold(A, threshold), cells.shape), cells)
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         return solve(self, observables)

@@ -1,4 +1,7 @@
-"""From a problem to its observables."""
+"""From a problem to its observables.
+
+Equations are numbered as in docs/theories/linear_network_decay.md.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +46,8 @@ def solve(problem: LinearNetworkDecay, observables: Sequence[str]) -> dict[str, 
             out = {name: part.tile.of(matrix) for name, matrix in moving.items()}
             write(part, state, writer, out)
             np.isfinite(out["residual"], out=part.tile.of(known))
-    answer: dict[str, Any] = {name: layout.restore(matrix) for name, matrix in moving.items()}
-    for name, values in fixed.items():
-        answer[name] = values.reshape(grid.constant_shape)
-    answer["converged"] = converged.reshape(grid.constant_shape) & layout.restore(known)
+    answer = grid.restore(moving, fixed | {"converged": converged})
+    answer["converged"] = answer["converged"] & layout.restore(known)
     return answer
 
 

@@ -1,6 +1,8 @@
 """Series in 1/h, uniform in the order, for ratios and products of modified Bessel functions; equations (11) - (13).
 
 h^2 = order^2 + X^2.  Fifteen digits from h = `LARGE` on.
+
+Equations are numbered as in docs/theories/linear_network_decay.md.
 """
 
 from __future__ import annotations

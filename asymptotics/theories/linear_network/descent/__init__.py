@@ -1,4 +1,7 @@
-"""Gradient descent with steps of finite size: the exact map of three numbers, its outcomes, batches, label noise."""
+"""Gradient descent with steps of finite size: the exact map of three numbers, its outcomes, batches, label noise.
+
+The mathematics is in docs/theories/linear_network_descent.md.
+"""
 
 from .problem import LinearNetworkDescent
 

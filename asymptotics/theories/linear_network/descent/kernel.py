@@ -1,4 +1,4 @@
-"""Where descent ends, to first order in the step size; equation (8)."""
+"""Where descent ends, to first order in the step size; equation (8) of docs/theories/linear_network_descent.md."""
 
 from __future__ import annotations
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ....datasets import observable_attributes
+from ....datasets import answer_dataset, observable_attributes
 from ....errors import ParameterError
 from ....parameters import observable
 from ..exact import Array
 from ..layout import TILE
 from ..observables import Writer
 from ..trajectory import State
-from .answers import dataset
 from .solution import blocks_of, grid_of
 from .state import fill, scale_of, write_diverged
 from .walk import CHECK, Departed, Start, Walk
@@ -97,7 +96,9 @@ def outcome(problem: LinearNetworkDescent, max_steps: int, tolerance: float) -> 
     found: dict[str, Any] = {"outcome": label, "steps_to_tolerance": count, "peak_loss_ratio": ratio}
     found = {name: array.reshape(grid.constant_shape) for name, array in found.items()}
     found |= {f"final_{name}": layout.restore(matrix) for name, matrix in final.items()}
-    return dataset(base, {name: (array, observable_attributes(OBSERVABLES[name])) for name, array in found.items()})
+    return answer_dataset(base, {
+        name: ((), np.broadcast_to(array, base.shape), observable_attributes(OBSERVABLES[name]))
+        for name, array in found.items()})
 
 
 def follow(start: Start, limit: int, tolerance: float) -> Course:

@@ -1,4 +1,7 @@
-"""What can be asked: `LinearNetworkDescent`."""
+"""What can be asked: `LinearNetworkDescent`.
+
+Equations are numbered as in docs/theories/linear_network_descent.md.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ from numpy.typing import ArrayLike
 
 from ....errors import ParameterError
 from ....parameters import parameter
+from ..answers import stable_step
+from ..declared import number_of_steps, require_equally_many, step_size
 from ..network import LineNetwork
-from . import answers
 from .batches import batch_moments, shuffled
+from .label_noise import label_noise_drift
 from .outcome import outcome
 from .prediction import LinearNetworkDescentPrediction
 from .solution import solve
@@ -35,11 +40,11 @@ class LinearNetworkDescent(LineNetwork):
 
     slug: ClassVar[str] = "linear-network-descent"
     title: ClassVar[str] = "Gradient descent of a finite-width linear network"
-    source: ClassVar[str] = "derived from the model of arXiv:2401.07085; docs/theories/linear_network_descent.md"
+    source: ClassVar[str] = "beyond arXiv:2401.07085; docs/theories/linear_network_descent.md"
     prediction: ClassVar[type[LinearNetworkDescentPrediction]] = LinearNetworkDescentPrediction
 
-    step_size: Any = parameter("step size, a factor of both rates", symbol="h", low=0)
-    steps: Any = parameter("number of steps that have been made", symbol="n", kind="size", low=0)
+    step_size: Any = step_size()
+    steps: Any = number_of_steps()
     batch_m2: Any = parameter(
         "mean of x^2 over the batch of each step; the full sample by default", symbol=r"m_2^{(n)}", kind="vector",
         low=0, default=None,
@@ -66,10 +71,7 @@ class LinearNetworkDescent(LineNetwork):
         ParameterError
             If samples or batches are not as described.
         """
-        inputs, labels = (cls.parameters["u"].canonical(name, given) for name, given in (("x", x), ("y", y)))
-        if len(inputs) != len(labels):
-            raise ParameterError("y", f"must have as many entries as x ({len(inputs)}), got {len(labels)}")
-        m2, mxy = batch_moments(inputs, labels, batches)
+        m2, mxy = batch_moments(*cls._samples(x, y), batches)
         return super().from_samples(x, y, **{"steps": m2.size, **parameters}, batch_m2=m2, batch_mxy=mxy)
 
     @classmethod
@@ -112,10 +114,7 @@ class LinearNetworkDescent(LineNetwork):
             raise ParameterError(missing, f"must be given with {given}")
         if self.batch_m2 is None:
             return
-        if len(self.batch_m2) != len(self.batch_mxy):
-            raise ParameterError(
-                "batch_mxy", f"must have as many entries as batch_m2 ({len(self.batch_m2)}), got {len(self.batch_mxy)}"
-            )
+        require_equally_many("batch_mxy", self.batch_mxy, "batch_m2", self.batch_m2)
         last = np.max(self.cells.arrays["steps"], initial=0)
         if last > len(self.batch_m2):
             raise ParameterError("steps", f"must be <= the number of batches ({len(self.batch_m2)}), got {last}")
@@ -157,7 +156,7 @@ class LinearNetworkDescent(LineNetwork):
         float, ndarray or xarray.DataArray
             Over the remaining cells, labelled if they are.
         """
-        return answers.stable_step(self)
+        return stable_step(self, "steps", step_size=0.0)
 
     def label_noise_drift(self, batch_size: int) -> xr.Dataset:
         """How fast noise of the labels flattens the minimum, to leading order in the step size; equation (10).
@@ -180,7 +179,7 @@ class LinearNetworkDescent(LineNetwork):
         ParameterError
             If the batch size is not a positive whole number.
         """
-        return answers.label_noise_drift(self, batch_size)
+        return label_noise_drift(self, batch_size)
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         return solve(self, observables)

@@ -10,11 +10,11 @@ import numpy as np
 from ..exact import Array
 from ..grid import Block, Grid
 from ..layout import TILE
-from ..observables import Writer
+from ..observables import Writer, with_parallel_cosine
 from ..trajectory import State
 from .kernel import predicted_final_kernel
 from .record import record
-from .state import fill, scale_of, units_of_descent, write_diverged
+from .state import fill, scale_of, write_diverged
 from .walk import Force, Start, start_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def grid_of(problem: LinearNetworkDescent) -> Grid:
 def blocks_of(grid: Grid) -> Iterator[tuple[slice, Block, Start]]:
     """All cells, some at a time, and where they begin."""
     for where, block in grid.blocks():
-        block = block._replace(units=units_of_descent(block.constants, block.units))
+        block = block._replace(units=with_parallel_cosine(block.constants, block.units))
         yield where, block, start_of(block.constants, block.parameters["step_size"])
 
 
@@ -76,8 +76,4 @@ def solve(problem: LinearNetworkDescent, observables: Sequence[str]) -> dict[str
             writer.write(now.constants, now.units, now.instants, state, out)
             if np.any(diverged):
                 write_diverged(diverged, part.constants, here, out)
-    answer: dict[str, Any] = {name: layout.restore(matrix) for name, matrix in moving.items()}
-    for name, values in fixed.items():
-        answer[name] = values.reshape(grid.constant_shape)
-    answer["converged"] = converged.reshape(grid.constant_shape)
-    return answer
+    return grid.restore(moving, fixed | {"converged": converged})

@@ -1,4 +1,7 @@
-"""From x, y and the gap to the observables of a state; equations (5) and (6)."""
+"""From x, y and the gap to the observables of a state; equations (5) and (6).
+
+Equations are numbered as in docs/theories/linear_network_descent.md.
+"""
 
 from __future__ import annotations
 
@@ -55,12 +58,6 @@ def scale_of(c: Constants, units: Units, parameters: Mapping[str, Array], start:
         start.unit, np.where(flat, 0.0, spread), np.where(units.still, units.Ar, 0.0),
         np.where(start.in_range, rate, 0.0), parameters["eta_u"] > 0, parameters["eta_w"] > 0,
     ))
-
-
-def units_of_descent(c: Constants, units: Units) -> Units:
-    """The cosine is fixed only where the layers are parallel for ever: P = 0 or Q = 0."""
-    side = np.where((c.bP == 0) != (c.bQ == 0), np.where(c.bP == 0, -1.0, 1.0), np.nan)
-    return units._replace(fixed_cosine=np.where(units.Ar == 0, side, np.nan))
 
 
 def fill(part: Part, scale: Scale, path: Sequence[Array], state: State) -> tuple[Part, NDArray[np.bool_]]:

@@ -2,6 +2,8 @@
 
 A cell is three numbers: x = sqrt(H P)/2, y = sqrt(H Q)/2 with their signs, H = h c m2, and the gap r = A - F.  With
 s = (kap H/2) r one step is x -> (1 + s) x, y -> (1 - s) y, r -> r (1 - x (x + x') - y (y + y')).
+
+Equations are numbered as in docs/theories/linear_network_descent.md.
 """
 
 from __future__ import annotations

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from ....errors import ParameterError
 from ....parameters import parameter
 from ....problem import Problem
+from ..declared import require_training
 from .laws import AT_TIME, Distribution, distribution, quantiles
 from .prediction import LinearNetworkEnsemblePrediction
 from .solution import solve
@@ -52,10 +52,7 @@ class LinearNetworkEnsemble(Problem):
     t: Any = parameter("training time", symbol="t", low=0)
 
     def _validate(self) -> None:
-        if np.any(np.asarray(self.cells.arrays["gamma"]) == 0):
-            raise ParameterError("gamma", "must not be 0: the network would be zero for ever")
-        if np.ndim(self.eta_u) == np.ndim(self.eta_w) == 0 and self.eta_u == self.eta_w == 0:
-            raise ParameterError("eta_u", "and eta_w must not both be 0: nothing would be trained")
+        require_training(self)
 
     def final_alignment(self) -> Distribution:
         """The law of |cos(u, w)| as t tends to infinity; equation (17).

@@ -1,4 +1,4 @@
-"""Gradient descent of the layers, equation (5)."""
+"""Gradient descent of the layers, equation (5) of docs/theories/linear_network_inputs.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Gradient flow of the layers, equation (2), by collocation with steps of its own in every cell."""
+"""Gradient flow of the layers, equation (2), by collocation with steps of its own in every cell.
+
+Equations are numbered as in docs/theories/linear_network_inputs.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The two layers, in as few hidden units as do the same, and what they say; equations (2), (3) and (6)."""
+"""The two layers, in as few hidden units as do the same, and what they say; equations (2), (3) and (6).
+
+Equations are numbered as in docs/theories/linear_network_inputs.md.
+"""
 
 from __future__ import annotations
 

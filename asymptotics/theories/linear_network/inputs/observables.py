@@ -1,4 +1,4 @@
-"""Observables of the layers; equations (3) and (7)."""
+"""Observables of the layers; equations (3) and (7) of docs/theories/linear_network_inputs.md."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..exact import Array
+from ..ratios import norm
 from .layers import Layers, Training, coefficients, kernel
 
 
@@ -18,17 +19,17 @@ def observe(c: Training, state: Layers, names: Sequence[str]) -> dict[str, Array
     if asked & {"excess_loss", "loss"}:
         found["excess_loss"] = 0.5 * c.loss_factor[:, None] * _square(covariance, state.gap)
     if "gap_norm" in asked:
-        found["gap_norm"] = _norm(state.gap)
+        found["gap_norm"] = norm(state.gap)
     if "alignment" in asked:
         beta = found["coefficients"]
-        length = _norm(beta) * _norm(target)
+        length = norm(beta) * norm(target)
         cosine = np.full(length.shape, np.nan)
         np.divide(beta @ target, length, out=cosine, where=length > 0)
         found["alignment"] = np.clip(cosine, -1.0, 1.0)
     if "norm_u" in asked:
-        found["norm_u"] = _norm(state.u)
+        found["norm_u"] = norm(state.u)
     if "norm_W" in asked:
-        found["norm_W"] = _norm(state.W.reshape((*state.W.shape[:2], state.W.shape[2] * state.W.shape[3])))
+        found["norm_W"] = norm(state.W.reshape((*state.W.shape[:2], state.W.shape[2] * state.W.shape[3])))
     if asked & {"ntk_trace", "ntk_along_target"}:
         theta = kernel(c, state.u, state.W)
         found["ntk_trace"] = np.sum(theta * covariance, axis=(-2, -1))
@@ -42,17 +43,10 @@ def observe(c: Training, state: Layers, names: Sequence[str]) -> dict[str, Array
 
 def _coefficients(c: Training, state: Layers) -> Array:
     """beta from the weights, or beta* - gap where that has more digits."""
-    near = _norm(state.gap) < 0.5 * _norm(c.target)
+    near = norm(state.gap) < 0.5 * norm(c.target)
     return np.where(near[..., None], c.target - state.gap, coefficients(c, state.u, state.W))
 
 
 def _square(matrix: Array, vector: Array) -> Array:
     """x^T matrix x."""
     return np.einsum("...i,...ij,...j->...", vector, matrix, vector)
-
-
-def _norm(vector: Array) -> Array:
-    """Norms along the last axis, also of entries whose squares underflow."""
-    largest = np.max(np.abs(vector), axis=-1, keepdims=True)
-    unit = vector / np.where(largest > 0, largest, 1.0)
-    return largest[..., 0] * np.sqrt(np.sum(unit * unit, axis=-1))

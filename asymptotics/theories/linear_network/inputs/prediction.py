@@ -1,4 +1,4 @@
-"""What a network with inputs in many dimensions answers."""
+"""What `LinearNetworkInputs` and `LinearNetworkInputsDescent` answer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ class LinearNetworkInputsPrediction(Prediction):
     coefficients: Any = observable(
         "end-to-end vector of the network, f(x) = <coefficients, x>", symbol=r"\beta", dims=("input",)
     )
-    excess_loss: Any = observable("loss above its irreducible part", symbol=r"L - L_\infty")
-    loss: Any = observable("loss", symbol="L")
+    excess_loss: Any = observable(
+        "loss above its irreducible part, (c/2) E <target - coefficients, x>^2", symbol=r"L - L_\infty"
+    )
+    loss: Any = observable("loss, excess_loss + (c/2) irreducible_loss", symbol="L")
     gap_norm: Any = observable("norm of target minus coefficients", symbol=r"|\beta^\star - \beta|")
     alignment: Any = observable(
         "cosine of the angle between coefficients and target", symbol=r"\cos(\beta, \beta^\star)",

@@ -1,4 +1,7 @@
-"""What can be asked about inputs in many dimensions: `LinearNetworkInputs`, `LinearNetworkInputsDescent`."""
+"""What can be asked about inputs in many dimensions: `LinearNetworkInputs`, `LinearNetworkInputsDescent`.
+
+Equations are numbered as in docs/theories/linear_network_inputs.md.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,17 @@ import numpy as np
 from ....errors import ParameterError
 from ....parameters import parameter
 from ....problem import Problem
+from ..declared import (
+    input_rate,
+    irreducible_loss,
+    loss_factor,
+    number_of_steps,
+    output_factor,
+    output_rate,
+    require_training,
+    step_size,
+    training_time,
+)
 from . import solution
 from .prediction import LinearNetworkInputsPrediction
 
@@ -31,16 +45,11 @@ class InputsNetwork(Problem):
         kind="matrix", default=None,
     )
     m2: Any = parameter("unit of the covariance", symbol="m_2", above=0, default=1.0)
-    gamma: Any = parameter("factor of the output, f(x) = gamma u^T W x; not 0", symbol=r"\gamma", default=1.0)
-    eta_u: Any = parameter("learning rate of the output weights", symbol=r"\eta_u", low=0, default=1.0)
-    eta_w: Any = parameter("learning rate of the input weights", symbol=r"\eta_w", low=0, default=1.0)
-    loss_factor: Any = parameter(
-        "factor c of the loss (c/2) E (f(x) - y)^2: 1 for half the mean square, 2 for the mean square", symbol="c",
-        above=0, default=1.0,
-    )
-    irreducible_loss: Any = parameter(
-        "mean square that no coefficients remove", symbol=r"L_\infty", low=0, default=0.0
-    )
+    gamma: Any = output_factor("gamma u^T W x")
+    eta_u: Any = output_rate()
+    eta_w: Any = input_rate()
+    loss_factor: Any = loss_factor()
+    irreducible_loss: Any = irreducible_loss("no coefficients remove")
 
     @property
     def axis_labels(self) -> dict[str, np.ndarray]:
@@ -53,10 +62,7 @@ class InputsNetwork(Problem):
             raise ParameterError("W", f"must have as many rows as u has entries ({len(self.u)}), got {p}")
         if len(self.target) != D:
             raise ParameterError("target", f"must have as many entries as W has columns ({D}), got {len(self.target)}")
-        if np.any(self.cells.arrays["gamma"] == 0):
-            raise ParameterError("gamma", "must not be 0: the network would be zero for ever")
-        if np.ndim(self.eta_u) == np.ndim(self.eta_w) == 0 and self.eta_u == self.eta_w == 0:
-            raise ParameterError("eta_u", "and eta_w must not both be 0: nothing would be trained")
+        require_training(self)
         if self.covariance is not None:
             self._validate_covariance(D)
 
@@ -90,36 +96,43 @@ class LinearNetworkInputs(InputsNetwork):
 
     f(x) = gamma sum_i u_i <W_i, x> = <beta, x>, trained on
 
-        L = (c/2) E (f(x) - y)^2 = (c/2) [ (beta - target)^T Sigma (beta - target) + irreducible_loss ]
+        L = (loss_factor/2) E (f(x) - y)^2
+          = (loss_factor/2) [ (beta - target)^T Sigma (beta - target) + irreducible_loss ]
 
-    with c = loss_factor, Sigma = m2 covariance = E x x^T, by du/dt = -eta_u dL/du, dW/dt = -eta_w dL/dW.  Exact at any
+    with Sigma = m2 covariance = E x x^T, by du/dt = -eta_u dL/du, dW/dt = -eta_w dL/dW.  Exact at any
     width: D + 1 hidden units do what p do, and their differential equation is solved to 1e-12.
     """
 
     slug: ClassVar[str] = "linear-network-inputs"
     title: ClassVar[str] = "Training of a finite-width linear network on inputs of any covariance"
-    source: ClassVar[str] = "arXiv:2401.07085 (beyond it); docs/theories/linear_network_inputs.md"
+    source: ClassVar[str] = "beyond arXiv:2401.07085; docs/theories/linear_network_inputs.md"
     prediction: ClassVar[type[LinearNetworkInputsPrediction]] = LinearNetworkInputsPrediction
 
-    t: Any = parameter("training time", symbol="t", low=0)
+    t: Any = training_time()
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         return solution.solve(self, observables, refinement)
 
 
 class LinearNetworkInputsDescent(InputsNetwork):
-    """Gradient descent of the same network: `steps` steps u -= step_size eta_u dL/du, W -= step_size eta_w dL/dW.
+    """Gradient descent with steps of finite size of the same network: exact at any width and step size.
 
-    Exact at any width and step size.  A run that diverges leaves the range of float64 and does not converge.
+    f(x) = gamma sum_i u_i <W_i, x> = <beta, x>, trained on
+
+        L = (loss_factor/2) E (f(x) - y)^2
+          = (loss_factor/2) [ (beta - target)^T Sigma (beta - target) + irreducible_loss ]
+
+    with Sigma = m2 covariance = E x x^T, by `steps` simultaneous steps u <- u - step_size eta_u dL/du,
+    W <- W - step_size eta_w dL/dW.  A run that diverges leaves the range of float64 and does not converge.
     """
 
     slug: ClassVar[str] = "linear-network-inputs-descent"
     title: ClassVar[str] = "Gradient descent of a finite-width linear network on inputs of any covariance"
-    source: ClassVar[str] = "docs/theories/linear_network_inputs.md"
+    source: ClassVar[str] = "beyond arXiv:2401.07085; docs/theories/linear_network_inputs.md"
     prediction: ClassVar[type[LinearNetworkInputsPrediction]] = LinearNetworkInputsPrediction
 
-    step_size: Any = parameter("step size, in units of the rates", symbol="h", above=0)
-    steps: Any = parameter("number of steps", symbol="k", kind="size", low=0)
+    step_size: Any = step_size()
+    steps: Any = number_of_steps()
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         return solution.solve(self, observables, refinement)

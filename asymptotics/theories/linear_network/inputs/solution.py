@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....datasets import attributes_of, coordinates
-from ....errors import ParameterError
+from ....datasets import answer_dataset, described
 from ..exact import Array
 from ..layout import Layout
 from .descent import descend
@@ -41,18 +40,12 @@ def solve(problem: InputsNetwork, observables: Sequence[str], refinement: int) -
 
 def kernel_dataset(problem: InputsNetwork) -> xr.Dataset:
     """See `InputsNetwork.kernel`."""
-    import xarray as xr
-
-    axes = ("input", "other_input")
-    if axes[1] in problem.dims:
-        raise ParameterError(axes[1], "is the name of an axis of the problem; rename it")
     with np.errstate(under="ignore"):
         answer = _sweep(problem, lambda c, path: {"kernel": kernel(c, path.state.u, path.state.W)}, 1)
     values = np.where(answer["converged"][..., None, None], answer["kernel"], np.nan)
-    long_name = {"long_name": "neural tangent kernel weighted by the rates", "symbol": r"\Theta", "units": "1"}
-    inputs = problem.axis_labels["input"]
-    return xr.Dataset({"kernel": ((*problem.dims, *axes), values, long_name)},
-                      coords={**coordinates(problem), axes[1]: inputs}, attrs=attributes_of(problem))
+    attributes = described("neural tangent kernel weighted by the rates", r"\Theta")
+    return answer_dataset(problem, {"kernel": (("input", "other_input"), values, attributes)},
+                          {"other_input": problem.axis_labels["input"]})
 
 
 def _sweep(problem: InputsNetwork, measure: Measure, refinement: int) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""Training of the linear network with any convex loss, on samples of a line."""
+"""Training of the linear network with any convex loss, on samples of a line; docs/theories/linear_network_loss.md."""
 
 from .problem import LinearNetworkLoss
 

@@ -1,4 +1,4 @@
-"""What the problem of a general loss answers."""
+"""What `LinearNetworkLoss` answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class LinearNetworkLossPrediction(Prediction):
 
     coefficient = StatePrediction.coefficient.along()
     gap: Any = observable(
-        "coefficient of least loss minus coefficient", symbol="r", undefined="infinite where the loss has no minimum"
+        "coefficient of least loss minus coefficient", symbol="r", undefined="inf or -inf where the loss has no minimum"
     )
     loss: Any = observable("loss", symbol="L", undefined="inf beyond 1e308")
     ntk: Any = observable("neural tangent kernel weighted by the rates, dF/dt = -ntk dL/dF", symbol=r"\Theta")
@@ -24,5 +24,5 @@ class LinearNetworkLossPrediction(Prediction):
     standard_ntk = StatePrediction.standard_ntk.along()
     final_coefficient: Any = observable(
         "coefficient as t tends to infinity", symbol=r"F_\infty",
-        undefined="infinite where the loss decreases for ever; 0 where weights are aligned against its minimum",
+        undefined="inf or -inf where the loss decreases for ever; 0 where weights are aligned against its minimum",
     )

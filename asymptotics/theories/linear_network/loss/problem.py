@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ....errors import ParameterError
 from ....gaussian import Nonlinearity
 from ....parameters import parameter
+from ..declared import require_equally_many, training_time
 from ..network import InitialisedNetwork
 from .prediction import LinearNetworkLossPrediction
 from .sample_loss import SampleLoss
@@ -30,7 +30,7 @@ class LinearNetworkLoss(InitialisedNetwork):
 
     slug: ClassVar[str] = "linear-network-loss"
     title: ClassVar[str] = "Training of a finite-width linear network with any convex loss"
-    source: ClassVar[str] = "arXiv:2401.07085; docs/theories/linear_network_loss.md"
+    source: ClassVar[str] = "beyond arXiv:2401.07085; docs/theories/linear_network_loss.md"
     prediction: ClassVar[type[LinearNetworkLossPrediction]] = LinearNetworkLossPrediction
 
     x: Any = parameter("inputs of the samples, or their components along a line", symbol="x", kind="vector")
@@ -41,12 +41,11 @@ class LinearNetworkLoss(InitialisedNetwork):
         choices=("margin", "residual"),
     )
     loss_factor: Any = parameter("factor of the loss, L = loss_factor mean_i l", symbol="c", above=0, default=1.0)
-    t: Any = parameter("training time", symbol="t", low=0)
+    t: Any = training_time()
 
     def _validate(self) -> None:
         super()._validate()
-        if len(self.x) != len(self.y):
-            raise ParameterError("y", f"must have as many entries as x ({len(self.x)}), got {len(self.y)}")
+        require_equally_many("y", self.y, "x", self.x)
         _ = self.sample_loss  # refuses what is not convex
 
     @functools.cached_property

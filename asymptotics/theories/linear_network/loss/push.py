@@ -1,6 +1,8 @@
 """The trajectory in terms of the push J, dJ/dt = k force(F): F, the kernel, and where they go; equations (3) - (6).
 
 NTK-like quantities, and 1/J with them, are in the units of `Constants`.
+
+Equations are numbered as in docs/theories/linear_network_loss.md.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import numpy as np
 from ....solvers.monotone_flow import Course
 from ..constants import SMALLEST, Constants, Mask
 from ..exact import Array
+from ..ratios import expm1_ratio, log1p_ratio
 
 LONGEST = 700.0  # kap J beyond which what grows is beyond float64
 
@@ -121,15 +124,3 @@ def coefficient(c: Constants, own: Way, done: Array, left: Array) -> tuple[Array
     F = np.where(own.still | (done == 0), c.F0, np.where(near, end - gap, F))
     gap = np.where(reaches, np.where(own.still, own.end - c.F0, gap), own.end - F)
     return F, gap, up, down
-
-
-def expm1_ratio(x: Array) -> Array:
-    """(e^x - 1)/x."""
-    zero = x == 0
-    return np.where(zero, 1.0, np.expm1(x) / np.where(zero, 1.0, x))
-
-
-def log1p_ratio(x: Array) -> Array:
-    """ln(1 + x)/x."""
-    zero = x == 0
-    return np.where(zero, 1.0, np.log1p(x) / np.where(zero, 1.0, x))

@@ -1,4 +1,7 @@
-"""The loss of a sample as a function of the coefficient F, its force -dL/dF and its minimum; equations (1) and (2)."""
+"""The loss of a sample as a function of the coefficient F, its force -dL/dF and its minimum; equations (1) and (2).
+
+Equations are numbered as in docs/theories/linear_network_loss.md.
+"""
 
 from __future__ import annotations
 

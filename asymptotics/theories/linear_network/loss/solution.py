@@ -1,4 +1,7 @@
-"""From a problem to its observables."""
+"""From a problem to its observables.
+
+Equations are numbered as in docs/theories/linear_network_loss.md.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,15 @@ from ..constants import FAINT, Constants
 from ..exact import Array
 from ..grid import Block, Grid, Part
 from ..layout import TILE
-from ..observables import Units, Writer
+from ..observables import Writer, with_parallel_cosine
 from ..trajectory import State, Vanishing
 from .push import Way, change_of, coefficient, way
-from .sample_loss import SampleLoss
+from .sample_loss import ARRIVED, SampleLoss
 
 if TYPE_CHECKING:
     from .problem import LinearNetworkLoss
 
 OWN = ("loss", "final_coefficient")
-ARRIVED = 1e-280  # what is smaller has lost digits to underflow
 
 
 class Ready(NamedTuple):
@@ -83,8 +85,8 @@ def solve(problem: LinearNetworkLoss, observables: Sequence[str]) -> dict[str, A
         for part in grid.parts(where, block):
             out = {name: part.tile.of(matrix) for name, matrix in matrices.items()}
             _write(part, ready, loss, state, writer, out)
-    return {name: grid.layout.restore(matrix) for name, matrix in matrices.items()} | {
-        "converged": grid.layout.restore(matrices["converged"]) > 0}
+    answer = grid.restore(matrices, {})
+    return answer | {"converged": answer["converged"] > 0}
 
 
 def _ready(block: Block, loss: SampleLoss, until_time: Array, until: Array | float) -> Ready:
@@ -111,8 +113,8 @@ def _write(
     state.F[...], state.r[...], state.double[...] = F, gap, up + down
     state.vanishing = _vanishing(c, done, state.double)
     out["converged"][...], out["residual"][...] = known, ready.flow.residual[numbers]
-    writer.write(c, _units(part.units, c), part.instants, state, {name: array for name, array in out.items()
-                                                                 if name not in (*OWN, "converged", "residual")})
+    shown = {name: array for name, array in out.items() if name not in (*OWN, "converged", "residual")}
+    writer.write(c, with_parallel_cosine(c, part.units), part.instants, state, shown)
     if "loss" in out:
         with np.errstate(over="ignore"):  # inf is meant
             out["loss"][...] = part.parameters["loss_factor"] * loss.value(F)
@@ -120,12 +122,6 @@ def _write(
         blocked = np.isfinite(own.end) | (np.where(own.end > 0, c.bP, c.bQ) == 0)
         out["final_coefficient"][...] = np.where(own.still, c.F0, np.where(
             own.reaches, own.end, np.where(blocked, 0.0, own.end)))
-
-
-def _units(units: Units, c: Constants) -> Units:
-    """With the cosine of weights that are parallel and stay on one side."""
-    side = np.where((c.bP == 0) != (c.bQ == 0), np.where(c.bP == 0, -1.0, 1.0), np.nan)
-    return units._replace(fixed_cosine=np.where(units.Ar == 0, side, np.nan))
 
 
 def _vanishing(c: Constants, done: Array, double: Array) -> Vanishing | None:

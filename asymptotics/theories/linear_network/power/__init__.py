@@ -1,4 +1,4 @@
-"""Training of a network of quadratic units on one-dimensional data."""
+"""Training of a network of quadratic units on one-dimensional data; docs/theories/linear_network_power.md."""
 
 from .problem import PowerNetwork
 

@@ -1,6 +1,8 @@
 """One hidden unit u (w x)^2 in the common time tau: closed forms; equations (4) - (7).
 
 All are for tau >= 0, in which u does not decrease; the mirror image (u, tau) -> (-u, -tau) gives the other direction.
+
+Equations are numbered as in docs/theories/linear_network_power.md.
 """
 
 from __future__ import annotations

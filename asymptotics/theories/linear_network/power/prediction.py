@@ -1,4 +1,4 @@
-"""What the problem of power units answers."""
+"""What `PowerNetwork` answers."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ....solvers.monotone_flow import follow
 from ..exact import Array
 from ..layout import TILE, Layout, Tile
+from ..ratios import norm
 from .state import NUMBERS, State, pace, state
 from .way import Way, way
 
@@ -121,12 +122,6 @@ def _flat(tile: Tile, t: Array, count: int) -> tuple[NDArray[np.intp], Array]:
             np.broadcast_to(tile.of(t), tile.shape).ravel())
 
 
-def _norm(weights: Array) -> Array:
-    largest = np.max(np.abs(weights), axis=1)
-    scale = np.where(largest > 0, largest, 1.0)
-    return largest * np.sqrt(np.sum((weights / scale[:, None]) ** 2, axis=1))
-
-
 def _excess(own: Way, given: Parameters, here: State) -> Array:
     return 0.5 * given["loss_factor"] * given["m4"] * here.gap**2
 
@@ -137,8 +132,8 @@ _MEASURES: dict[str, Measure] = {
     "excess_loss": _excess,
     "loss": lambda own, given, here: _excess(own, given, here) + 0.5 * given["loss_factor"] * given["irreducible_loss"],
     "ntk": lambda own, given, here: own.gamma * here.drift,
-    "norm_u": lambda own, given, here: _norm(here.u),
-    "norm_w": lambda own, given, here: _norm(here.w),
+    "norm_u": lambda own, given, here: norm(here.u),
+    "norm_w": lambda own, given, here: norm(here.w),
     "final_coefficient": lambda own, given, here: own.side * np.where(
         own.reaches, own.A, np.where(own.still, own.F0, 0.0)),
 }

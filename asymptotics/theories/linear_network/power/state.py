@@ -1,4 +1,7 @@
-"""The units along their way, and the pace of the way in time; equations (11) - (13)."""
+"""The units along their way, and the pace of the way in time; equations (11) - (13).
+
+Equations are numbered as in docs/theories/linear_network_power.md.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Where a network of power units goes, in the common time tau of its units; equations (8) - (10).
 
 Everything is oriented: u and F carry the sign that makes gamma positive and the target larger than F.
+
+Equations are numbered as in docs/theories/linear_network_power.md.
 """
 
 from __future__ import annotations
