@@ -9,12 +9,22 @@ integral over the angle to the trapezoid rule.  Exact moments and laws where the
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 import numpy as np
 from scipy import special
 
 DEPTH = 46.0  # ln of the integrand below its maximum where it is cut
+
+
+def quiet(function):
+    """Underflow and ln 0 are meant here."""
+    @functools.wraps(function)
+    def run(*arguments, **others):
+        with np.errstate(all="ignore"):
+            return function(*arguments, **others)
+    return run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,22 +62,21 @@ def flow(cell, bP, bQ, F0, t=None):
     ln|r| is the last entry: it does not underflow.
     """
     t = cell.t if t is None else t
-    with np.errstate(all="ignore"):
-        drive, k = cell.kap * cell.A, cell.c * cell.m2
-        Gam = np.sqrt(bP) * np.sqrt(bQ)
-        end = np.hypot(drive, Gam)
-        larger = end + abs(drive)
-        smaller = Gam * (Gam / larger)
-        ap, am = (larger, smaller) if drive >= 0 else (smaller, larger)
-        x = k * end * t
-        log_d = np.log(-np.expm1(-x))
-        log_N = np.logaddexp(np.logaddexp(np.log(ap), np.log(am) - x), np.log(bQ) + log_d)
-        log_M = np.logaddexp(np.logaddexp(np.log(am), np.log(ap) - x), np.log(bP) + log_d)
-        r0 = cell.A - F0
-        log_r = np.log(np.abs(r0)) + math.log(4) + 2 * np.log(end) - x - log_N - log_M
-        r = np.sign(r0) * np.exp(log_r)
-        up, down = np.exp(np.log(bP) + log_N - log_M), np.exp(np.log(bQ) + log_M - log_N)
-        return (up - down) / (2 * cell.kap), r, 0.5 * (up + down), log_r
+    drive, k = cell.kap * cell.A, cell.c * cell.m2
+    Gam = np.sqrt(bP) * np.sqrt(bQ)
+    end = np.hypot(drive, Gam)
+    larger = end + abs(drive)
+    smaller = Gam * (Gam / larger)
+    ap, am = (larger, smaller) if drive >= 0 else (smaller, larger)
+    x = k * end * t
+    log_d = np.log(-np.expm1(-x))
+    log_N = np.logaddexp(np.logaddexp(np.log(ap), np.log(am) - x), np.log(bQ) + log_d)
+    log_M = np.logaddexp(np.logaddexp(np.log(am), np.log(ap) - x), np.log(bP) + log_d)
+    r0 = cell.A - F0
+    log_r = np.log(np.abs(r0)) + math.log(4) + 2 * np.log(end) - x - log_N - log_M
+    r = np.sign(r0) * np.exp(log_r)
+    up, down = np.exp(np.log(bP) + log_N - log_M), np.exp(np.log(bQ) + log_M - log_N)
+    return (up - down) / (2 * cell.kap), r, 0.5 * (up + down), log_r
 
 
 # ---- trapezoid rule with Kibble's density
@@ -79,6 +88,7 @@ class Trapezoid:
     `fineness` multiplies the numbers of nodes.
     """
 
+    @quiet
     def __init__(self, cell, fineness=1.0):
         self.cell, self.fineness = cell, fineness
         a, b = cell.eta_w * cell.var_u, cell.eta_u * cell.var_w
@@ -96,15 +106,14 @@ class Trapezoid:
     def log_density(self, x, delta):
         """Of (ln P', ln Q') at ln P' = x and ln Q' = x + delta, up to a constant."""
         nu = 0.5 * self.cell.p - 1
-        with np.errstate(all="ignore"):
-            P, mean = np.exp(x), np.exp(x + 0.5 * delta)
-            y = self.tau * mean / self.rest
-            # ln of y^-nu I_nu(y) e^-y
-            series = -nu * math.log(2) - math.lgamma(nu + 1) + np.log1p(0.25 * y * y / (nu + 1)) - y
-            bessel = np.where(y < 1e-4, series, np.log(special.ive(nu, np.maximum(y, 1e-4)))
-                              - nu * np.log(np.maximum(y, 1e-4)))
-            return (0.5 * self.cell.p * (2 * x + delta) + bessel
-                    - P * np.expm1(0.5 * delta) ** 2 / (2 * self.rest) - mean / (1 + self.tau))
+        P, mean = np.exp(x), np.exp(x + 0.5 * delta)
+        y = self.tau * mean / self.rest
+        # ln of y^-nu I_nu(y) e^-y
+        series = -nu * math.log(2) - math.lgamma(nu + 1) + np.log1p(0.25 * y * y / (nu + 1)) - y
+        bessel = np.where(y < 1e-4, series, np.log(special.ive(nu, np.maximum(y, 1e-4)))
+                          - nu * np.log(np.maximum(y, 1e-4)))
+        return (0.5 * self.cell.p * (2 * x + delta) + bessel
+                - P * np.expm1(0.5 * delta) ** 2 / (2 * self.rest) - mean / (1 + self.tau))
 
     def of(self, x, delta):
         """F, r, Theta, ln|r| and F_0 at nodes."""
@@ -167,12 +176,14 @@ class Trapezoid:
     def spread(self, values):
         return math.sqrt(self.mean((values - self.mean(values)) ** 2))
 
+    @quiet
     def gap_power(self, power):
         """E r^power (even), from wherever it comes."""
         nodes, log_weight = self._rule(power)
         log = log_weight - self.top + power * self.of(*nodes)[3]
         return float(np.sum(np.exp(log)) / self.mass)
 
+    @quiet
     def answers(self):
         """The observables by their public names, but the mean cosine."""
         cell, (F, r, Theta, _, F0) = self.cell, self.values
@@ -193,6 +204,7 @@ class Trapezoid:
         here = self.mean(r * r)
         return self.spread(r) if abs(here / square - 1) < 1e-10 else math.sqrt(square - gap**2)
 
+    @quiet
     def share(self, name, limit):
         """Pr(observable <= limit): a sum over nodes, as accurate as the grid is fine."""
         F, r, Theta, _, _ = self.values
@@ -204,6 +216,7 @@ def _moved(cell, F, r, F0):
     return np.where(np.abs(r) < 0.5 * abs(cell.A), cell.A - r - F0, F - F0)
 
 
+@quiet
 def cosine(cell, step=0.1, rows=1.0):
     """E cos(u, w) of one cell as in `Trapezoid`, p > 1.
 
@@ -286,6 +299,7 @@ def network(cell, X1, xi, X2):
     return g * uw, g**2 * S, g * area, g**2 * P, g**2 * Q
 
 
+@quiet
 def observables(cell, X1, xi, X2):
     """coefficient, excess_loss, ntk, cosine and final_ntk of the networks of these triples."""
     F0, Theta0, area, bP, bQ = network(cell, X1, xi, X2)
@@ -295,8 +309,7 @@ def observables(cell, X1, xi, X2):
     else:
         F, r, Theta, _ = flow(cell, bP, bQ, F0)
         final = np.hypot(cell.kap * cell.A, np.sqrt(bP) * np.sqrt(bQ))
-    with np.errstate(all="ignore"):
-        cos = math.copysign(1, cell.gamma) * F / np.hypot(F, area)
+    cos = math.copysign(1, cell.gamma) * F / np.hypot(F, area)
     return {"coefficient": F, "excess_loss": 0.5 * cell.c * cell.m2 * r**2, "ntk": Theta, "cosine": cos,
             "final_ntk": final, "gap": r}
 
@@ -308,6 +321,7 @@ def triples(cell, count, seed):
     return rng.chisquare(cell.p, count), rng.standard_normal(count), X2
 
 
+@quiet
 def gauss(cell, order=24):
     """The observables by their public names, by Gauss quadrature over the triple."""
     (X1, w1), (xi, w2) = laguerre(order, 0.5 * cell.p), hermite(order)

@@ -70,7 +70,7 @@ class InitialLaw:
             return self.profile(s)
         from scipy import special
 
-        return self.profile(s) + np.log(special.kve(0, self.stiffness(s)))
+        return self.profile(s) + np.log(special.k0e(self.stiffness(s)))
 
     @functools.cached_property
     def window(self) -> tuple[float, float, float]:

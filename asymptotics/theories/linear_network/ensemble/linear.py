@@ -83,7 +83,7 @@ class LinearEnsemble:
         return math.sqrt(float(weights @ ((mean - weights @ mean) ** 2 + spread**2)))
 
     def cosine(self, t: float) -> float:
-        """E cos(u, w) for start > 0; eq. (16)."""
+        """E cos(u, w), which has the sign of F/start; start is not 0; eq. (16)."""
         across = math.sqrt((1 - self.correlation) * (1 + self.correlation))
         X, weights = self._rows(self._finest(t))
         left, moved = np.exp(-self.rate * t * X), -np.expm1(-self.rate * t * X)

@@ -154,6 +154,6 @@ def _linear(cell: Mapping[str, Any], t: float, observables: Collection[str]) -> 
     if "mean_cosine" in observables:
         entry["mean_cosine"] = math.nan
         if _has_angle(cell, t):
-            entry["mean_cosine"] = math.copysign(1.0, cell["gamma"]) * (
-                ensemble.cosine(t) if ensemble.start != 0 else math.copysign(1.0, cell["target_coefficient"]))
+            entry["mean_cosine"] = (ensemble.cosine(t) if ensemble.start != 0 else
+                                    math.copysign(1.0, cell["gamma"]) * math.copysign(1.0, cell["target_coefficient"]))
     return entry
