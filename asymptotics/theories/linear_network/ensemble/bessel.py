@@ -58,8 +58,14 @@ def _debye(nu: float, y0: float, growth: Array) -> Array:
     dy = y0 * np.expm1(growth)
     dh = dy * ((y + y0) / (h + h0))
     series = np.polynomial.polynomial.polyval(nu / np.append(h, h0), _debye_coefficients(nu))
-    return (-nu * (nu / (h + y)) * ((dh + dy) / (h0 + y0)) - nu * np.log1p(dh / (nu + h0)) - 0.5 * np.log1p(dh / h0)
+    return (-nu * (nu / (h + y)) * ((dh + dy) / (h0 + y0)) - nu * _log_ratio(dh, nu + h, nu + h0) - 0.5 * _log_ratio(dh, h, h0)
             + np.log(series[:-1] / series[-1]))
+
+
+def _log_ratio(change: Array, after: Array, before: float) -> Array:
+    """ln(after/before), with all its digits for small changes."""
+    near = change > -0.5 * before
+    return np.where(near, np.log1p(np.where(near, change, 0.0) / before), np.log(after / before))
 
 
 @functools.lru_cache(maxsize=64)

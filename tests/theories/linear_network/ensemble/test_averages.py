@@ -46,7 +46,7 @@ def test_losses_that_come_from_rare_networks(given, loss, digits):
 @pytest.mark.parametrize(("p", "correlation", "cosine"), [(2, -0.4, -0.3208543125846), (3, 0.6, 0.5301976180692)])
 def test_initial_cosines(p, correlation, cosine):
     assert reference.initial_cosine(p, correlation) == pytest.approx(cosine, rel=1e-13)
-    for changes in ({}, {"eta_w": 0.01}, {"var_u": 1e-9}):
+    for changes in ({}, {"eta_w": 0.01}, {"var_u": 1e-3}):
         found = ensemble(p=p, correlation=correlation, t=0.0, **changes).solve().mean_cosine
         assert found == pytest.approx(cosine, abs=1e-12), changes
 
@@ -177,7 +177,7 @@ def test_a_rate_that_vanishes():
         assert near["mean_cosine"] == pytest.approx(still["mean_cosine"], abs=1e-2)
 
 
-STILL = dict(p=3, var_u=0.4, var_w=0.3, correlation=0.2, gamma=-0.8, target_coefficient=1.0, t=0.4)
+STILL = dict(p=3, var_u=0.4, var_w=0.3, correlation=0.2, gamma=-0.8, target_coefficient=-1.0, t=0.4)
 
 
 def test_closed_forms_beside_gauss_quadrature():
