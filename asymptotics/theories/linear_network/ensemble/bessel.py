@@ -38,7 +38,7 @@ def log_bessel(nu: float, y0: float, growth: Array) -> Array:
 def _plain(nu: float, y: Array) -> Array:
     from scipy import special
 
-    q = 0.25 * y * y / (nu + 1)
+    q = 0.25 * np.minimum(y, 1.0) ** 2 / (nu + 1)
     small = q < SMALL
     q = np.where(small, q, 0.0)
     series = q * (1 + q * (nu + 1) / (2 * (nu + 2)) * (1 + q * (nu + 1) / (3 * (nu + 3))))
@@ -58,8 +58,8 @@ def _debye(nu: float, y0: float, growth: Array) -> Array:
     dy = y0 * np.expm1(growth)
     dh = dy * ((y + y0) / (h + h0))
     series = np.polynomial.polynomial.polyval(nu / np.append(h, h0), _debye_coefficients(nu))
-    return (-nu * (nu / (h + y)) * ((dh + dy) / (h0 + y0)) - nu * _log_ratio(dh, nu + h, nu + h0) - 0.5 * _log_ratio(dh, h, h0)
-            + np.log(series[:-1] / series[-1]))
+    return (-nu * (nu / (h + y)) * ((dh + dy) / (h0 + y0)) - nu * _log_ratio(dh, nu + h, nu + h0)
+            - 0.5 * _log_ratio(dh, h, h0) + np.log(series[:-1] / series[-1]))
 
 
 def _log_ratio(change: Array, after: Array, before: float) -> Array:

@@ -60,7 +60,7 @@ def loss_rule(flow: Flow, t: float, step: float = STEP, power: int = 2) -> Rule:
 
 def _reach(law: InitialLaw, s: Array, power: int) -> Array:
     """|delta| beyond which a row has nothing: the gap changes by less than e^(3/2 |delta|)."""
-    twice = 2 * law.stiffness(s)
+    twice = np.maximum(2 * law.stiffness(s), 1e-100)
     # sinh(x)^2 > x^2 bounds |delta| first
     bound = 12 * power / twice + np.sqrt((12 * power / twice) ** 2 + 16 * 2 * DEPTH / twice)
     return 4 * np.arcsinh(np.sqrt((2 * DEPTH + 1.5 * power * np.minimum(bound, 2e3)) / twice))
