@@ -88,6 +88,8 @@ class Ensemble:
 
     def late_power(self, t: float, power: int) -> Average:
         """E (kap r)^power from the initialisations it comes from, rare as they may be."""
+        if not np.any(self.start_gap):
+            return Average(0.0, 0.0)
         if self.flow.rate * t * self.flow.target * min(self.flow.law.p, 2 * power) > LATEST:
             return Average(0.0, 0.0)
         rule = loss_rule(self.flow, t, self.step, power)

@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 SMALL = 1e-3  # y^2/(4(nu + 1)) below which the power series is used
 LARGE = 50.0  # orders from which the expansion of Debye is used
 DEBYE_TERMS = 8
+HUGE = 1e8  # arguments from which the expansion for large ones is used; those of SciPy end at 1e9
 
 
 def log_bessel(nu: float, y0: float, growth: Array) -> Array:
@@ -37,13 +38,18 @@ def log_bessel(nu: float, y0: float, growth: Array) -> Array:
 def _plain(nu: float, y: Array) -> Array:
     from scipy import special
 
-    q = 0.25 * y * y / (nu + 1)
+    q = 0.25 * np.minimum(y, 1.0) ** 2 / (nu + 1)
     small = q < SMALL
     q = np.where(small, q, 0.0)
     series = q * (1 + q * (nu + 1) / (2 * (nu + 2)) * (1 + q * (nu + 1) / (3 * (nu + 3))))
-    safe = np.where(small, 1.0, y)
-    return np.where(small, np.log1p(series) - y - nu * math.log(2) - math.lgamma(nu + 1),
-                    np.log(special.ive(nu, safe)) - nu * np.log(safe))
+    huge = y > HUGE
+    x = 1 / (8 * np.where(huge, y, HUGE))
+    order = 4 * nu * nu
+    far = -(order - 1) * x * (1 - (order - 9) * x / 2 * (1 - (order - 25) * x / 3))
+    safe = np.where(small | huge, 1.0, y)
+    logs = np.log(np.where(small, 1.0, y))
+    scaled = np.where(huge, np.log1p(far) - 0.5 * (math.log(2 * math.pi) + logs), np.log(special.ive(nu, safe)))
+    return np.where(small, np.log1p(series) - y - nu * math.log(2) - math.lgamma(nu + 1), scaled - nu * logs)
 
 
 def _debye(nu: float, y0: float, growth: Array) -> Array:
@@ -52,8 +58,14 @@ def _debye(nu: float, y0: float, growth: Array) -> Array:
     dy = y0 * np.expm1(growth)
     dh = dy * ((y + y0) / (h + h0))
     series = np.polynomial.polynomial.polyval(nu / np.append(h, h0), _debye_coefficients(nu))
-    return (-nu * (nu / (h + y)) * ((dh + dy) / (h0 + y0)) - nu * np.log1p(dh / (nu + h0)) - 0.5 * np.log1p(dh / h0)
-            + np.log(series[:-1] / series[-1]))
+    return (-nu * (nu / (h + y)) * ((dh + dy) / (h0 + y0)) - nu * _log_ratio(dh, nu + h, nu + h0)
+            - 0.5 * _log_ratio(dh, h, h0) + np.log(series[:-1] / series[-1]))
+
+
+def _log_ratio(change: Array, after: Array, before: float) -> Array:
+    """ln(after/before), with all its digits for small changes."""
+    near = change > -0.5 * before
+    return np.where(near, np.log1p(np.where(near, change, 0.0) / before), np.log(after / before))
 
 
 @functools.lru_cache(maxsize=64)

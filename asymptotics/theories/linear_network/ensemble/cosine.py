@@ -25,6 +25,7 @@ NEAREST = -37.0  # ln of the distance from the zero of F at which nodes begin
 COSINE_STEPS = {1: 0.07, 2: 0.14}  # by width
 COSINE_STEP = 0.2
 MOST_ROWS = 20_000
+STEEPEST = 4.0  # change of the zero of F from row to row that is resolved
 KINKED = 1.25  # power of the change that estimates the error: what the zero of F leaves behind converges more slowly
 _SCAN = 512
 
@@ -68,7 +69,7 @@ def crossing_step(flow: Flow, t: float, step: float) -> float:
     width = law.delta_steps(s, step)
     inside = (np.abs(zero) < 6 / step * width) & (law.profile(s) > top - DEPTH)
     slope = np.abs(np.gradient(zero, s))
-    needed = np.where(inside, width / np.clip(slope, 1.0, 2.0), np.inf)
+    needed = np.where(inside, width / np.clip(slope, 1.0, STEEPEST), np.inf)
     return float(max(min(law.row_step(step), np.min(needed)), (high - low) / MOST_ROWS))
 
 

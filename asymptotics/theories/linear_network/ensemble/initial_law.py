@@ -70,23 +70,27 @@ class InitialLaw:
             return self.profile(s)
         from scipy import special
 
-        return self.profile(s) + np.log(special.kve(0, self.stiffness(s)))
+        return self.profile(s) + np.log(special.k0e(self.stiffness(s)))
 
     @functools.cached_property
     def window(self) -> tuple[float, float, float]:
-        """The smallest and the largest s where the profile is within DEPTH of its maximum, and that maximum."""
+        """The smallest and the largest s where the density of s is within DEPTH of its maximum; that of the profile."""
         reach = (90 / self.p + 20 / math.sqrt(self.p)) * (1 if self.fluctuates else 2)
         s = np.linspace(-reach, math.log(2 + reach), _SCAN)
         # a step of the scan is less than a tenth of the width of the law
-        profile = self.profile(s)
-        top = float(np.max(profile))
-        inside = np.nonzero(profile > top - DEPTH)[0]
+        density = self.marginal(s)
+        inside = np.nonzero(density > np.max(density) - DEPTH)[0]
+        top = float(np.max(self.profile(s)))
         return float(s[max(inside[0] - 1, 0)]), float(s[min(inside[-1] + 1, _SCAN - 1)]), top
 
+    @functools.cached_property
+    def _peak(self) -> float:
+        low, high, _ = self.window
+        return float(np.max(self.marginal(np.linspace(low, high, _SCAN))))
+
     def spread(self, s: Array, depth: float = DEPTH) -> Array:
-        """|delta| up to which the density at s is within `depth` of the maximum; negative where it is not at all."""
-        _, _, top = self.window
-        room = self.profile(s) - top + depth
+        """|delta| up to which the density at s is within `depth` of that of the largest row; negative if it is not."""
+        room = self.marginal(s) - self._peak + depth
         return np.where(room > 0, 4 * np.arcsinh(np.sqrt(np.maximum(room, 0.0) / (2 * self.stiffness(s)))), -1.0)
 
 

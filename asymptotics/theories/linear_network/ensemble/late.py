@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .flow import LOG_4, Flow, log_rows
-from .initial_law import DEPTH, STEP, Rule, lattice, rows
+from .initial_law import DEPTH, STEP, InitialLaw, Rule, lattice, rows
 
 Array = NDArray[np.float64]
 
@@ -30,11 +30,14 @@ def loss_rule(flow: Flow, t: float, step: float = STEP, power: int = 2) -> Rule:
     law = flow.law
     low, high, _ = law.window
     x = float(np.max(log_rows(flow, np.array([low]), t).x))
-    # P may be as small as e^-x, and Q too
-    s = np.linspace(low - (84 / law.p + 2 * x + 5), high, _ROWS)
+    # P may be as small as e^-x with the x of the target alone, and Q too
+    s = np.linspace(low - (84 / law.p + 2 * flow.rate * t * flow.target + 2 * np.log1p(x) + 5), high, _ROWS)
     top = 2 * (high + 1)
     first, last = (s - high - 1) * 2 if law.fluctuates else np.zeros(s.shape), top - 2 * s
     last = np.where(law.fluctuates, np.minimum(last, -first), 0.0)
+    if law.fluctuates:
+        reach = _reach(law, s, power)
+        first, last = np.maximum(first, -reach), np.minimum(last, reach)
     for _ in range(_SCANS):
         delta = np.linspace(first, last, _COLUMNS if law.fluctuates else 1, axis=1)
         values = _log_powers(flow, s, delta, t, power)
@@ -49,7 +52,18 @@ def loss_rule(flow: Flow, t: float, step: float = STEP, power: int = 2) -> Rule:
             break
     chosen = rows(law, s[0], s[-1], step)
     first, last = (_envelope(s, bound, chosen, side) for bound, side in ((first, np.minimum), (last, np.maximum)))
+    if law.fluctuates:
+        reach = _reach(law, chosen, power)
+        first, last = np.maximum(first, -reach), np.minimum(last, reach)
     return lattice(law, chosen, 0.5 * (first + last), 0.5 * (last - first), step)
+
+
+def _reach(law: InitialLaw, s: Array, power: int) -> Array:
+    """|delta| beyond which a row has nothing: the gap changes by less than e^(3/2 |delta|)."""
+    twice = np.maximum(2 * law.stiffness(s), 1e-100)
+    # sinh(x)^2 > x^2 bounds |delta| first
+    bound = 12 * power / twice + np.sqrt((12 * power / twice) ** 2 + 16 * 2 * DEPTH / twice)
+    return 4 * np.arcsinh(np.sqrt((2 * DEPTH + 1.5 * power * np.minimum(bound, 2e3)) / twice))
 
 
 def _log_powers(flow: Flow, s: Array, delta: Array, t: float, power: int) -> Array:

@@ -104,8 +104,9 @@ def distribution(cells: Cells, of: str) -> Distribution:
     names = tuple(cells.arrays)
     _, arrays = cells.compact(names)
     arrays = [np.broadcast_to(array, cells.shape) for array in arrays]
-    laws = [make({name: array[index].item() for name, array in zip(names, arrays, strict=True)})
-            for index in np.ndindex(cells.shape)]
+    with np.errstate(under="ignore"):
+        laws = [make({name: array[index].item() for name, array in zip(names, arrays, strict=True)})
+                for index in np.ndindex(cells.shape)]
     return Distribution(cells.shape, laws)
 
 

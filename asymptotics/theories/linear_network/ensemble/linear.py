@@ -72,7 +72,7 @@ class LinearEnsemble:
     def gap_given(self, t: float) -> tuple[Array, Array, Array]:
         """Mean and standard deviation of r at given X, and weights of X."""
         X, weights = self._rows()
-        left = np.exp(-self.rate * t * X)
+        left = np.exp(-self._clock(t) * X)
         across = math.sqrt((1 - self.correlation) * (1 + self.correlation))
         return (left * (self.target - self.start * self.correlation * X), abs(self.start) * across * left * np.sqrt(X),
                 weights)
@@ -83,10 +83,10 @@ class LinearEnsemble:
         return math.sqrt(float(weights @ ((mean - weights @ mean) ** 2 + spread**2)))
 
     def cosine(self, t: float) -> float:
-        """E cos(u, w) for start > 0; eq. (16)."""
+        """E cos(u, w), which has the sign of F/start; start is not 0; eq. (16)."""
         across = math.sqrt((1 - self.correlation) * (1 + self.correlation))
         X, weights = self._rows(self._finest(t))
-        left, moved = np.exp(-self.rate * t * X), -np.expm1(-self.rate * t * X)
+        left, moved = np.exp(-self._clock(t) * X), -np.expm1(-self._clock(t) * X)
         # the trained layer along the other one, in units of what a weight is across
         middle = self.target / self.start * moved / np.sqrt(X) + self.correlation * left * np.sqrt(X)
         if across == 0:
@@ -103,6 +103,10 @@ class LinearEnsemble:
         cosine = np.sign(along) if self.p == 1 else _chi_table(self.p - 1).given(along / math.sqrt(self.p - 1))
         return float(np.sum(weights * np.sum(inner * cosine, axis=1)))
 
+    def _clock(self, t: float) -> float:
+        """kappa, or what is as good as infinity."""
+        return min(self.rate * t, 1e200)
+
     def _rows(self, step: float = STEP) -> tuple[Array, Array]:
         """X and weights of the trapezoid rule in ln X."""
         s, weights = _chi_square(self.p, step)
@@ -112,7 +116,7 @@ class LinearEnsemble:
         """A step that resolves where the trained layer turns round."""
         X, weights = self._rows()
         likely = weights > 1e-14 * np.max(weights)
-        left = float(np.min(np.exp(-self.rate * t * X[likely])))
+        left = float(np.min(np.exp(-self._clock(t) * X[likely])))
         turns = self.target * self.start * self.correlation < 0
         return STEP * max(min(1.0, left), 1 / _FINEST) if turns else STEP
 

@@ -20,6 +20,7 @@ from .linear import LinearEnsemble
 
 Array = NDArray[np.float64]
 
+LARGEST = 140.0  # log10 of what is squared
 ENOUGH = 1e-8  # estimated relative error from which a cell is not converged
 NAMES = {"coefficient": "mean_coefficient", "kernel": "mean_ntk", "square": "mean_excess_loss",
          "coefficient_spread": "sd_coefficient", "kernel_spread": "sd_ntk"}
@@ -68,6 +69,8 @@ def averages_of(
     cell: Mapping[str, Any], times: Array, observables: Collection[str], shared: Shared
 ) -> dict[str, Any] | None:
     """The observables and the residual of one cell at each of these times; None where float64 does not hold it."""
+    if not _squares(cell):
+        return None
     if cell["var_u"] == 0 and cell["var_w"] == 0:
         return {"unreachable": False, "times": [_at_rest(cell, observables) for _ in times]}
     if cell["eta_u"] == 0 or cell["eta_w"] == 0:
@@ -121,6 +124,16 @@ def _has_angle(cell: Mapping[str, Any], t: float) -> bool:
     return bool(t > 0 and cell["target_coefficient"] != 0 and moved > 0 and not alone)
 
 
+def _squares(cell: Mapping[str, Any]) -> bool:
+    """Whether float64 holds the squares of the closed forms, which are not in units of the cell."""
+    if cell["eta_u"] > 0 and cell["eta_w"] > 0 and (cell["var_u"] > 0 or cell["var_w"] > 0):
+        return True
+    start = math.log10(abs(cell["gamma"])) + math.log10(cell["p"]) + 0.5 * sum(
+        math.log10(max(cell[name], 1e-300)) for name in ("var_u", "var_w"))
+    target = math.log10(max(abs(cell["target_coefficient"]), 1e-300))
+    return max(start, target, abs(math.log10(abs(cell["gamma"])))) < LARGEST
+
+
 def _at_rest(cell: Mapping[str, Any], observables: Collection[str]) -> dict[str, float]:
     """All weights are zero, for ever."""
     loss = 0.5 * cell["loss_factor"] * cell["m2"] * cell["target_coefficient"] ** 2
@@ -154,6 +167,6 @@ def _linear(cell: Mapping[str, Any], t: float, observables: Collection[str]) -> 
     if "mean_cosine" in observables:
         entry["mean_cosine"] = math.nan
         if _has_angle(cell, t):
-            entry["mean_cosine"] = math.copysign(1.0, cell["gamma"]) * (
-                ensemble.cosine(t) if ensemble.start != 0 else math.copysign(1.0, cell["target_coefficient"]))
+            entry["mean_cosine"] = (ensemble.cosine(t) if ensemble.start != 0 else
+                                    math.copysign(1.0, cell["gamma"]) * math.copysign(1.0, cell["target_coefficient"]))
     return entry
