@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .angle_table import AngleTable
 from .flow import Evolution, Flow, log_rows
 from .initial_law import DEPTH, Average, InitialLaw, Rule, lattice, nodes, spaced
+from .sections import changes
 
 Array = NDArray[np.float64]
 
@@ -89,6 +90,32 @@ def split_rule(law: InitialLaw, s: Array, zero: Array, step: float) -> Rule:
     return nodes(law, s, zero, delta, log_measure[:, None] + np.concatenate([log_jacobian[::-1], log_jacobian]))
 
 
+def coefficient_at(flow: Flow, rule: Rule, t: float) -> Array:
+    """kap F(t)."""
+    up, down = Evolution(flow, rule, flow.target - flow.start(rule), t).parts()
+    up -= down
+    up *= 0.5
+    return up
+
+
+def mean_sign(flow: Flow, t: float) -> Average:
+    """E sign F(t) where P and Q are proportional: sums of the chi-square law between the zeros of F."""
+    from scipy import special
+
+    law = flow.law
+
+    def sign(s: Array) -> Array:
+        still = np.zeros(s.shape)
+        return np.sign(coefficient_at(flow, lattice(law, s, still, still, 1.0), t))[:, 0]
+
+    low, high, _ = law.window
+    zeros = changes(sign, low, high)
+    half = 0.5 * law.p
+    below = np.array([0.0, *special.gammainc(half, half * np.exp(zeros)), 1.0])
+    ends = np.array([low, *zeros, high])
+    return Average(float(np.diff(below) @ sign(0.5 * (ends[1:] + ends[:-1]))), 0.0)
+
+
 class Angles:
     """The mean cosine of one law at any time."""
 
@@ -100,25 +127,17 @@ class Angles:
         """E cos(u, w) at time t, for gamma > 0 and a positive target."""
         law = self.law
         if not law.fluctuates:
-            return self.plain.mean(np.sign(self._coefficient(flow, self.plain, t)), power=KINKED)
+            return mean_sign(flow, t)
         s, table = self._rows(crossing_step(flow, t, self.step))
         if law.p < SPLIT:
             rule = split_rule(law, s, zero_of_coefficient(flow, s, t), self.step)
         else:
             rule = lattice(law, s, np.zeros(s.shape), law.spread(s, DEPTH + 5), self.step)
-        coefficient = self._coefficient(flow, rule, t)
+        coefficient = coefficient_at(flow, rule, t)
         if table is None:
             return rule.mean(np.sign(coefficient), self.plain.mass, KINKED)
         xi = coefficient * np.exp(-np.maximum(flow.log_kernel + rule.s, -600.0))[:, None]
         return rule.mean(table.given(xi), self.plain.mass, KINKED)
-
-    @staticmethod
-    def _coefficient(flow: Flow, rule: Rule, t: float) -> Array:
-        """kap F(t)."""
-        up, down = Evolution(flow, rule, flow.target - flow.start(rule), t).parts()
-        up -= down
-        up *= 0.5
-        return up
 
     def _rows(self, width: float) -> tuple[Array, AngleTable | None]:
         """Rows of this distance, and their table (one hidden unit has no angle); the last ones are kept."""

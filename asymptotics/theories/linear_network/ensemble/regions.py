@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .flow import Flow
 from .initial_law import STEP, rows
+from .sections import changes
 
 Array = NDArray[np.float64]
 
@@ -23,7 +24,6 @@ DEPTH = 45.0  # ln of the density of v, below its maximum, where rows end
 NEAREST = -30.0  # ln of the distance of rows from an edge
 NODES = 48  # of Gauss-Legendre in a row
 ROW_STEP = 0.15
-_SCAN, _ROUNDS = 65, 6
 
 
 class GapRows:
@@ -119,23 +119,12 @@ class Regions:
         return GapRows(self.flow, s, self.t).start(gap)
 
     def _edges(self, gap: Callable[[Array], float | Array], top: float) -> list[float]:
-        """s up to `top` where v changes its sign, or stops being finite, found by sections of a scan."""
-        def changes(s: Array) -> NDArray[np.intp]:
+        """s up to `top` where v changes its sign, or stops being finite."""
+        def code(s: Array) -> Array:
             v, _ = self._start(s, gap(s))
-            return np.nonzero(np.diff(np.where(np.isinf(v), 2, 1) * np.sign(v)))[0]
+            return np.where(np.isinf(v), 2, 1) * np.sign(v)
 
-        s = np.linspace(self.low, top, 4 * _SCAN)
-        found = []
-        for i in changes(s):
-            left, right = float(s[i]), float(s[i + 1])
-            for _ in range(_ROUNDS):
-                part = np.linspace(left, right, _SCAN)
-                inner = changes(part)
-                if not inner.size:
-                    break
-                left, right = float(part[inner[0]]), float(part[inner[0] + 1])
-            found.append(0.5 * (left + right))
-        return found
+        return changes(code, self.low, top)
 
 
 def clustered(low: float, high: float, edges: Sequence[float], unit: float) -> tuple[Array, Array]:
