@@ -104,7 +104,11 @@ def test_log_spacing_is_geometric() -> None:
         ({"theory": "qqqqqq"}, "theory: 'qqqqqq' is not known: giant-step"),
         ({"theory": 3}, "theory: must be a string, got 3"),
         ({"thoery": "toy"}, "thoery: is not a known key; did you mean 'theory'?"),
-        ({"run": {}}, "run: is not supported yet"),
+        ({"run": {"wokers": 2}}, "run.wokers: is not a known key; did you mean 'workers'?"),
+        ({"run": {"workers": 0}}, "run.workers: must be a whole number >= 1, got 0"),
+        ({"run": {"tile_cells": 1.5}}, "run.tile_cells: must be a whole number >= 1, got 1.5"),
+        ({"run": {"store": "../a.store"}}, "run.store: must be a path inside the output directory"),
+        ({"run": {"workers": 2, "scheduler": "tcp://a:1"}}, "run.scheduler: excludes workers"),
         ({"axes": 3}, "axes: must be a table, got 3"),
         ({"axes": {"alhpa": [1.0]}}, "axes.alhpa: is not a known key; did you mean 'alpha'?"),
         ({"axes": {"alpha": 1.0}}, "axes.alpha: must be a list of values or {start, stop, num, spacing}, got 1.0"),
@@ -187,7 +191,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_run_returns_a_labelled_dataset() -> None:
     problem = Toy(**asy.grid(alpha=[1.0, 2.0], lam=[0.1, 1.0]))
     xr.testing.assert_identical(studies.run(problem), problem.solve().to_dataset())
-    assert "fit_error" not in studies.run(problem, ["test_error"])
+    assert "fit_error" not in studies.run(problem, observables=["test_error"])
 
 
 def test_dimensions_have_the_order_of_the_axes(tmp_path: Path) -> None:

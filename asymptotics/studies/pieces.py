@@ -1,0 +1,108 @@
+"""A piece: what was computed in one tile, and the netCDF-3 file that it becomes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Variable = tuple[tuple[str, ...], np.ndarray, Mapping[str, Any]]  # axes, values, attributes
+
+# the attribute sha256 in the header of a netCDF-3 file: name, type (characters), length, value
+_CHECKSUM = re.compile(rb"(sha256\x00\x00\x00\x00\x00\x02\x00\x00\x00\x40)([0-9a-f]{64})")
+_NO_CHECKSUM = "0" * 64
+
+
+class Piece(NamedTuple):
+    """What was computed in one tile.
+
+    Attributes
+    ----------
+    variables : dict of str to (tuple of str, ndarray, dict)
+        Axes, values and attributes by name.
+    failed : int
+        Cells that did not converge.
+    warnings : list of str
+        Sentences about cells of reduced accuracy.
+    """
+
+    variables: Mapping[str, Variable]
+    failed: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+def encode(piece: Piece, attributes: Mapping[str, str]) -> bytes:
+    """The bytes of the file; they depend on the piece only, and contain their own checksum."""
+    from scipy.io import netcdf_file
+
+    buffer = io.BytesIO()
+    with netcdf_file(buffer, "w", version=2) as file:
+        for name, text in {"sha256": _NO_CHECKSUM, **attributes}.items():
+            setattr(file, name, text.encode())
+        file.failed = np.int32(piece.failed)
+        file.warnings = json.dumps(piece.warnings).encode()
+        lengths: dict[str, int] = {}
+        for name, (dims, values, described) in piece.variables.items():
+            values = np.asarray(values)
+            for dim, length in zip(dims, values.shape, strict=True):
+                if dim not in lengths:
+                    lengths[dim] = length
+                    file.createDimension(dim, length)
+            stored = values.astype(_stored(values.dtype))
+            variable = file.createVariable(name, stored.dtype, dims)
+            variable[...] = stored
+            if values.dtype == bool:
+                variable.dtype = b"bool"  # as xarray has it
+            for key, value in described.items():
+                if isinstance(value, str) and value:
+                    setattr(variable, key, value.encode())
+                elif not isinstance(value, str):
+                    setattr(variable, key, value)
+        file.flush()
+        data = buffer.getvalue()
+    digest = hashlib.sha256(data).hexdigest().encode()
+    return _CHECKSUM.sub(lambda match: match[1] + digest, data, count=1)
+
+
+def intact(data: bytes) -> bool:
+    """Whether these are the bytes that were written."""
+    match = _CHECKSUM.search(data)
+    if match is None:
+        return False
+    blank = data[:match.start(2)] + _NO_CHECKSUM.encode() + data[match.end(2):]
+    return hashlib.sha256(blank).hexdigest().encode() == match[2]
+
+
+def decode(data: bytes, names: tuple[str, ...] | None = None) -> Piece:
+    """The piece in the bytes of an intact file; attributes of variables are left out.
+
+    Parameters
+    ----------
+    data : bytes
+    names : tuple of str, optional
+        These variables only.
+    """
+    from scipy.io import netcdf_file
+
+    with netcdf_file(io.BytesIO(data), "r", mmap=False) as file:
+        variables: dict[str, Variable] = {}
+        for name, variable in file.variables.items():
+            if names is None or name in names:
+                values = np.asarray(variable.data)
+                kind = np.bool_ if getattr(variable, "dtype", b"") == b"bool" else values.dtype.newbyteorder("=")
+                variables[name] = (tuple(variable.dimensions), values.astype(kind), {})
+        return Piece(variables, int(file.failed), tuple(json.loads(file.warnings)))
+
+
+def _stored(dtype: np.dtype) -> np.dtype:
+    """netCDF-3 has bytes, 32-bit integers and floating point numbers."""
+    if dtype.kind == "b":
+        return np.dtype("i1")
+    if dtype.kind in "iu" and dtype.itemsize > 1:
+        return np.dtype("i4")
+    return np.dtype("i1") if dtype.kind in "iu" else np.dtype("f8")

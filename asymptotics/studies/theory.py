@@ -1,0 +1,312 @@
+"""Theory on a grid, tile by tile, as one labelled dataset."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import itertools
+import json
+import re
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..datasets import attributes_of, coordinates, observable_attributes, parameter_attributes, variables
+from ..errors import AccuracyWarning, ParameterError
+from ..parameters import is_labelled
+from ..problem import Problem
+from .engine import Task, compute
+from .executors import check_sendable, parts
+from .pieces import Piece, Variable
+from .plan import Plan, plan
+from .store import Store
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_LARGEST_IN_MEMORY = 2**28  # bytes of a result that is read from the store at once
+_LARGEST_MANIFEST = 10**5  # numbers
+_STATE = {"converged": "whether the cell converged", "residual": "residual of the equations"}
+_warnings = threading.Lock()
+
+
+def run(
+    problem: Problem, executor: Executor | None = None, store: str | Path | None = None, *,
+    observables: Iterable[str] | None = None, tile_cells: int | None = None,
+) -> xr.Dataset:
+    """Solve a problem tile by tile.
+
+    Parameters
+    ----------
+    problem : Problem
+    executor : concurrent.futures.Executor, optional
+        Where tiles are solved: a pool of processes, `distributed.Client(...).get_executor()`; by default this process.
+        The result has the same bits wherever it is computed.
+    store : path-like, optional
+        A directory that keeps finished tiles: a run that was killed goes on from there.
+    observables : iterable of str, optional
+        Compute and keep only these; all by default.
+    tile_cells : int, optional
+        Largest number of cells of a tile; see `plan`.
+
+    Returns
+    -------
+    xarray.Dataset
+        As `problem.solve(observables).to_dataset()`.  Of a store with more than 256 MB variables are read when they are
+        asked for.
+
+    Raises
+    ------
+    ParameterError
+        If an observable is not known, the problem cannot be sent to the executor, or the store is not its own.
+
+    Warns
+    -----
+    AccuracyWarning
+        Once, with the number of cells that did not converge; and for singular cells.
+    """
+    theory = Theory([problem], (), (), observables, tile_cells)
+    if store is None:
+        (dataset,) = theory.collect(executor, None)
+        return dataset
+    small = sum(array.size for array in problem.cells.arrays.values()) <= _LARGEST_MANIFEST
+    with Store(store, theory.identity(), attributes_of(problem) if small else None) as kept:
+        (dataset,) = theory.collect(executor, kept)
+        return dataset
+
+
+class Part(NamedTuple):
+    """What is wanted of one tile; its problem as what `pickle` makes of it: a function and arguments."""
+
+    problem: tuple[Callable[..., Problem], tuple]
+    optimal: tuple[str, ...]
+    chosen: tuple[str, ...]
+    observables: tuple[str, ...]
+
+
+class Theory:
+    """The tiles of problems of one theory as work for the engine.
+
+    Parameters
+    ----------
+    problems : sequence of Problem
+    optimal : sequence of str
+        `problem.optimal_<name>()` is called for each, in every tile.
+    chosen : sequence of str
+        The parameters that these choose, or chose before: variables of the result.
+    observables, tile_cells
+        See `run`.
+    """
+
+    unit = "tile"
+
+    def __init__(self, problems: Sequence[Problem], optimal: Sequence[str], chosen: Sequence[str],
+                 observables: Iterable[str] | None, tile_cells: int | None) -> None:
+        self.problems = problems
+        self.optimal, self.chosen = tuple(optimal), tuple(chosen)
+        self.observables = problems[0]._asked(observables)
+        self.plans = [plan(problem, tile_cells) for problem in problems]
+        self.ends = list(itertools.accumulate(map(len, self.plans)))
+
+    def __len__(self) -> int:
+        return self.ends[-1]
+
+    def place(self, number: int) -> tuple[int, int]:
+        """Which problem, and the number of the tile in it."""
+        which = bisect.bisect_right(self.ends, number)
+        return which, number - (self.ends[which - 1] if which else 0)
+
+    def key(self, number: int) -> str:
+        """See `Work`."""
+        return _key(*self.place(number))
+
+    def task(self, number: int) -> Task:
+        """See `Work`."""
+        which, tile = self.place(number)
+        problem = self.problems[which]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AccuracyWarning)  # was said when the whole problem was stated
+            inside = problem.isel(**dict(zip(problem.dims, self.plans[which][tile], strict=True)))
+        return Task(solve_tile, (self._part(inside),))
+
+    def identity(self) -> dict[str, Any]:
+        """All that the tiles depend on."""
+        return {
+            "kind": "theory", "theory": self.problems[0].slug, "optimal": self.optimal, "chosen": self.chosen,
+            "observables": self.observables, "problems": [fingerprint(problem) for problem in self.problems],
+            "grids": [plan.shape for plan in self.plans], "tiles": [plan.tile for plan in self.plans],
+        }
+
+    def collect(self, executor: Executor | None, store: Store | None) -> list[xr.Dataset]:
+        """Solve every tile and put them together; one dataset a problem."""
+        for problem in self.problems:
+            check_sendable(executor, parts(problem))
+        grids = [Gathered(problem, plan, (*self.observables, *_STATE, *self.chosen))
+                 for problem, plan in zip(self.problems, self.plans, strict=True)]
+        said: Counter[str] = Counter()
+        examples: dict[str, str] = {}
+        failed = 0
+
+        def keep(number: int, piece: Piece) -> None:
+            nonlocal failed
+            which, tile = self.place(number)
+            grids[which].add(tile, piece, store is not None)
+            failed += piece.failed
+            for sentence in piece.warnings:
+                kind = re.sub(r"[\d.]+(e[+-]?\d+)?", "#", sentence)  # the same said of other numbers of cells
+                said[kind] += 1
+                examples.setdefault(kind, sentence)
+
+        compute(self, keep, executor, store)
+        for problem, grid in zip(self.problems, grids, strict=True):
+            if not len(grid.plan):
+                grid.add_whole(solve_tile(self._part(problem)))
+        for kind, sentence in examples.items():
+            more = f" (in one of {said[kind]} tiles that say so)" if said[kind] > 1 else ""
+            warnings.warn(sentence + more, AccuracyWarning, stacklevel=4)
+        if failed:
+            size = sum(problem.cells.size for problem in self.problems)
+            warnings.warn(f"{failed} of {size} cells did not converge and are NaN", AccuracyWarning, stacklevel=4)
+        return [self._dataset(which, grid, store) for which, grid in enumerate(grids)]
+
+    def _part(self, problem: Problem) -> Part:
+        return Part(problem.__reduce__(), self.optimal, self.chosen, self.observables)
+
+    def _dataset(self, which: int, grid: Gathered, store: Store | None) -> xr.Dataset:
+        import xarray as xr
+
+        problem = grid.problem
+        files = None if store is None else [store.file(_key(which, tile)) for tile in range(len(grid.plan))]
+        found = {name: grid.variable(name, files) for name in grid.names}
+        used = {dim for along, *_ in found.values() for dim in along}
+        coords: dict[str, Any] = {name: coord for name, coord in coordinates(problem).items()
+                                  if used.issuperset(coord[0]) and name not in self.chosen}
+        short = {dim: 0 for dim, length in zip(problem.dims, problem.shape, strict=True) if length == 1}
+        # an optimum that happens not to vary is still a result
+        coords.update({name: xr.Variable(*found.pop(name)).isel(short) for name in self.chosen})
+        return xr.Dataset({name: xr.Variable(*parts) for name, parts in found.items()}, coords=coords,
+                          attrs=attributes_of(problem))
+
+
+class Gathered:
+    """The pieces of one problem put together, in memory if they fit, else left in the store."""
+
+    def __init__(self, problem: Problem, plan: Plan, names: Sequence[str]) -> None:
+        self.problem, self.plan, self.names = problem, plan, names
+        self.arrays: dict[str, np.ndarray] = {}
+        self.kinds: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
+
+    def add(self, tile: int, piece: Piece, stored: bool) -> None:
+        """One more tile."""
+        cells = len(self.plan.shape)
+        arrays = {name: piece.variables[name][1] for name in self.names}
+        if not self.kinds:
+            self.kinds = {name: (self.plan.shape + array.shape[cells:], array.dtype) for name, array in arrays.items()}
+            size = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in self.kinds.values())
+            if not stored or size <= _LARGEST_IN_MEMORY:
+                self.arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in self.kinds.items()}
+        for name, whole in self.arrays.items():
+            whole[self.plan[tile]] = arrays[name]
+
+    def add_whole(self, piece: Piece) -> None:
+        """The whole grid at once: one without cells."""
+        self.arrays = {name: piece.variables[name][1] for name in self.names}
+
+    def variable(self, name: str, files: Sequence[Path] | None) -> tuple:
+        """Axes, values, attributes."""
+        if name in self.arrays:
+            values: Any = self.arrays[name]
+        else:
+            from .stored import stored_variable
+
+            assert files is not None
+            values = stored_variable(name, self.plan, files, *self.kinds[name])
+        declared = self.problem.observables.get(name)
+        if declared is not None:
+            return self.problem.dims + declared.dims, values, observable_attributes(declared)
+        if name in _STATE:
+            return self.problem.dims, values, {"long_name": _STATE[name], "units": "1"}
+        return self.problem.dims, values, parameter_attributes(self.problem, name)
+
+
+def solve_tile(part: Part) -> Piece:
+    """Solve one tile; runs in any process."""
+    with _warnings, warnings.catch_warnings(record=True) as caught:  # the filters belong to the whole process
+        warnings.simplefilter("ignore", AccuracyWarning)
+        rebuild, arguments = part.problem
+        tile = problem = rebuild(*arguments)
+        warnings.simplefilter("always", AccuracyWarning)
+        for name in part.optimal:
+            problem = getattr(problem, f"optimal_{name}")()
+        prediction = problem.solve(part.observables)
+    shape, dims = tile.shape, tile.dims
+    # of a problem whose parameters were replaced the axes may have other names
+    found: dict[str, Variable] = {name: (dims + along[len(dims):], values, attributes)
+                                  for name, (along, values, attributes) in variables(prediction).items()}
+    for name in part.chosen:
+        values = np.broadcast_to(problem.cells.arrays[name], shape).astype(np.float64)
+        found[name] = (dims, values, parameter_attributes(problem, name))
+    for name, (along, values, attributes) in coordinates(tile).items():
+        if name not in found and values.dtype.kind in "iufb" and set(along) <= set(dims):
+            found[name] = (along, values, attributes)
+    failed = prediction.converged.size - int(np.count_nonzero(prediction.converged))
+    sentences = tuple(dict.fromkeys(str(warning.message) for warning in caught))
+    return Piece(found, failed, tuple(text for text in sentences if "did not converge and are NaN" not in text))
+
+
+def fingerprint(problem: Problem) -> str:
+    """A digest of the content of a problem, the same in every process.
+
+    Raises
+    ------
+    ParameterError
+        If a parameter is a Python callable: nobody can tell whether it still computes the same.
+    """
+    digest = hashlib.sha256(json.dumps([problem.slug, problem.dims]).encode())
+    for name, declared in problem.parameters.items():
+        for content in _content(declared, name, getattr(problem, name)):
+            digest.update(repr(len(content)).encode() + b":" + content)
+    return digest.hexdigest()
+
+
+def _content(declared: Any, name: str, value: Any) -> Iterable[bytes]:
+    yield name.encode()
+    if is_labelled(value):
+        yield json.dumps(value.dims).encode()
+        for dim in value.dims:
+            if dim in value.coords:
+                yield from _content(declared, str(dim), value.coords[dim].values)
+        yield from _content(declared, name, value.values)
+    elif isinstance(value, np.ndarray):
+        yield repr((value.shape, value.dtype.str)).encode()
+        yield repr(value.tolist()).encode() if value.dtype.hasobject else np.ascontiguousarray(value).tobytes()
+    elif value is None or isinstance(value, bool | int | float | str):
+        yield repr(value).encode()
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _content(declared, name, item)
+    else:
+        text = str(value)
+        if not _says_all(declared, name, value, text):
+            raise ParameterError("store", f"cannot know the callable {name} = {text} again in another process; "
+                                 "give an expression in x, or run without a store")
+        yield text.encode()
+
+
+def _says_all(declared: Any, name: str, value: Any, text: str) -> bool:
+    """Whether a nonlinearity (or a fraction) is what its text says."""
+    try:
+        again = declared.canonical(name, [text] if declared.kind == "nonlinearities" else text)
+        return bool((again[0] if isinstance(again, tuple) else again) == value)
+    except (ParameterError, TypeError):
+        return False
+
+
+def _key(which: int, tile: int) -> str:
+    return f"{which}-{tile}"
