@@ -50,7 +50,15 @@ def header_of_prediction(prediction: Prediction, version: str) -> dict[str, str]
 def header_of_dataset(dataset: xr.Dataset) -> dict[str, str]:
     """What a table file says above its columns."""
     attributes = dataset.attrs
-    return _header(attributes["theory"], attributes["version"], json.loads(attributes["parameters"]), dataset.coords)
+    header = _header(attributes["theory"], attributes["version"], json.loads(attributes["parameters"]), dataset.coords)
+    if "study" in attributes:
+        header["study"] = attributes["study"]
+    for name, array in dataset.variables.items():
+        if "long_name" in array.attrs:
+            symbol = f" ({array.attrs['symbol']})" if array.attrs.get("symbol") else ""
+            units = f" [{array.attrs['units']}]" if array.attrs.get("units", "1") != "1" else ""
+            header[f"column {name}"] = f"{array.attrs['long_name']}{symbol}{units}"
+    return header
 
 
 def write_csv(path: str | Path, table: Table, header: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ from ..files import reason
 from ..parameters import Observable
 from ..problem import Problem, nearest
 from ..theories import THEORIES
+from .results import left_behind, stated_problem
 from .sections import Section, is_number, shown
 from .study import CHOSEN, Axes, Output, Run, Simulation, Study
 
@@ -23,18 +24,25 @@ _LARGEST_AXIS = 10**7
 
 
 def load(path: str | Path) -> Study:
-    """Read and check a study file.
+    """Read and check a study: from its file, or from what it left behind.
 
     Parameters
     ----------
     path : path-like
-        A TOML file.
+        A study file (TOML); a table (.csv) or dataset (.nc) that a study wrote; a store; a dataset (.nc) of a problem.
 
     Raises
     ------
     ParameterError
         Named after the key at fault, such as `axes.alpha`.
     """
+    found = left_behind(path)
+    if found is not None:
+        document, name = found
+        if "study" in document:
+            return parse(document["study"], name)
+        problem = stated_problem(str(path), document)
+        return Study(name, type(problem), {}, {}, stated=problem)
     try:
         with open(path, "rb") as file:
             document = tomllib.load(file)

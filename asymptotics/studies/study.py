@@ -57,7 +57,11 @@ class Run:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Study:
-    """A checked study file; `document` is its content without the section [run]."""
+    """A checked study file.
+
+    `document` is its content without the section [run].  A study that was found in the dataset of a problem, which no
+    study file made, has that problem as `stated`, and neither parameters nor axes.
+    """
 
     name: str
     theory: type[Problem]
@@ -68,6 +72,7 @@ class Study:
     simulation: Simulation | None = None
     run: Run = Run()
     document: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    stated: Problem | None = None
 
     @property
     def problem(self) -> Problem:
@@ -78,6 +83,8 @@ class Study:
         ParameterError
             If an axis over a fixed parameter makes several: see `problems`.
         """
+        if self.stated is not None:
+            return self.stated
         if self.fixed_axes:
             raise ParameterError(f"axes.{self.fixed_axes[0]}", "makes one problem for every value: see problems()")
         (problem,) = self.problems()
@@ -101,6 +108,8 @@ class Study:
         axes : mapping, optional
             Other values along the same axes.
         """
+        if self.stated is not None:
+            return [self.stated]
         axes = self.axes if axes is None else axes
         cells = grid(**{name: axes[name] for name in axes if name not in self.fixed_axes})
         placeholder = {name: 1.0 for name in self.chosen
