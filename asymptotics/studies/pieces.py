@@ -78,8 +78,8 @@ def intact(data: bytes) -> bool:
     return hashlib.sha256(blank).hexdigest().encode() == match[2]
 
 
-def decode(data: bytes, names: tuple[str, ...] | None = None) -> Piece:
-    """The piece in the bytes of an intact file; attributes of variables are left out.
+def decode(data: bytes, names: tuple[str, ...] | None = None) -> tuple[Piece, dict[str, str]]:
+    """The piece in the bytes of an intact file, without attributes of variables; and the attributes of the file.
 
     Parameters
     ----------
@@ -96,7 +96,8 @@ def decode(data: bytes, names: tuple[str, ...] | None = None) -> Piece:
                 values = np.asarray(variable.data)
                 kind = np.bool_ if getattr(variable, "dtype", b"") == b"bool" else values.dtype.newbyteorder("=")
                 variables[name] = (tuple(variable.dimensions), values.astype(kind), {})
-        return Piece(variables, int(file.failed), tuple(json.loads(file.warnings)))
+        attributes = {name: text.decode() for name, text in file._attributes.items() if isinstance(text, bytes)}
+        return Piece(variables, int(file.failed), tuple(json.loads(file.warnings))), attributes
 
 
 def _stored(dtype: np.dtype) -> np.dtype:

@@ -80,16 +80,18 @@ class Store:
         name = hashlib.sha256(f"{self.digest} {key}".encode()).hexdigest()[:24]
         return self.path / _TILES / f"{name}.nc"
 
-    def read(self, key: str, names: tuple[str, ...] | None = None, check: bool = True) -> Piece | None:
+    def read(self, key: str) -> Piece | None:
         """A finished tile, or None if it is missing or damaged; the latter is said in the log."""
         try:
             data = self.file(key).read_bytes()
         except FileNotFoundError:
             return None
-        if check and not intact(data):
-            self.log("damaged", tile=key, file=self.file(key).name)
-            return None
-        return decode(data, names)
+        if intact(data):
+            piece, origin = decode(data)
+            if (origin["study"], origin["tile"]) == (self.digest, key):
+                return piece
+        self.log("damaged", tile=key, file=self.file(key).name)
+        return None
 
     def write(self, key: str, piece: Piece, seconds: float) -> None:
         """Keep a finished tile: it is there completely, also after a power cut, or not at all."""

@@ -51,6 +51,7 @@ class _Stored(BackendArray):
     def _tile(self, number: int) -> np.ndarray:
         path = self.files[number]
         try:
-            return decode(path.read_bytes(), (self.name,)).variables[self.name][1]
+            piece, _ = decode(path.read_bytes(), (self.name,))
+            return piece.variables[self.name][1]
         except FileNotFoundError:
             raise ParameterError("store", f"{path} has gone; run the study again") from None
