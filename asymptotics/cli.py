@@ -76,10 +76,9 @@ def _run(options: argparse.Namespace) -> int:
     from . import studies
 
     study = studies.load(options.study)
-    given = {name: getattr(options, name) for name in ("workers", "scheduler") if getattr(options, name) is not None}
-    if given:
-        # one of them stands in the place of both
-        study = dataclasses.replace(study, run=dataclasses.replace(study.run, workers=None, scheduler=None, **given))
+    if options.workers is not None or options.scheduler is not None:
+        where = dataclasses.replace(study.run, workers=options.workers, scheduler=options.scheduler)
+        study = dataclasses.replace(study, run=where)
     results = studies.run_study(study, options.output_dir, store=options.store)
     if results.simulation is not None:
         _print_table(studies.simulation_table(results.simulation))

@@ -17,7 +17,7 @@ from .pieces import Piece
 from .store import Store
 
 _LARGEST_BACKLOG = 4  # pieces that wait to be written
-_BREAKS = 3  # that a pool may have without finishing a tile in between
+_ATTEMPTS = 3  # at a tile whose process dies; also the number of processes that may die with nothing finished
 
 
 class Task(NamedTuple):
@@ -77,7 +77,8 @@ def compute(
     Interrupted
         On Ctrl-C, after what was being computed elsewhere has been kept.
     WorkerError
-        If processes of the executor died three times with no tile finished in between.
+        If processes of the executor died three times over one tile; the others are finished before this is raised,
+        unless nothing is finished any more.
     """
     missing = []
     failed = 0
@@ -116,10 +117,33 @@ def _computed(work: Work, missing: Sequence[int], executor: Executor | None) -> 
 
 
 def _spread(work: Work, missing: Sequence[int], executor: Executor) -> Iterator[tuple[int, Piece, float]]:
-    """Pieces as they are finished; few tiles are on their way at a time, so that a long study needs no memory."""
+    """Pieces as they are finished; tiles that were under way when a process died are computed again, one at a time."""
+    lost: list[int] = []
+    yield from _computed_by(work, missing, executor, 2 * width(executor) + 1, lost)
+    deadly: list[int] = []
+    for number in lost:
+        again: list[int] = []
+        for _ in range(_ATTEMPTS):
+            again.clear()
+            yield from _computed_by(work, [number], executor, 1, again)
+            if not again:
+                break
+        deadly += again
+        if len(deadly) == _ATTEMPTS:
+            break
+    if deadly:
+        raise WorkerError(_died(work, deadly[0]))
+
+
+def _computed_by(
+    work: Work, missing: Sequence[int], executor: Executor, limit: int, lost: list[int]
+) -> Iterator[tuple[int, Piece, float]]:
+    """Pieces as they are finished, at most `limit` on their way at a time: a long study needs no memory.
+
+    Adds to `lost` what was on its way when a process died.
+    """
     waiting = collections.deque(missing)
     running: dict[Future, int] = {}
-    limit = 2 * width(executor) + 1
     breaks = 0
     try:
         while waiting or running:
@@ -135,21 +159,24 @@ def _spread(work: Work, missing: Sequence[int], executor: Executor) -> Iterator[
                 try:
                     piece, seconds = future.result()
                 except BrokenExecutor:
-                    waiting.append(number)  # to the end: the others first
+                    lost.append(number)
                     broken = True
                 except Exception as error:
                     if type(error).__name__ == "KilledWorker":  # of a dask cluster, which has tried again by itself
-                        raise WorkerError(_died(work)) from None
+                        raise WorkerError(_died(work, number)) from None
                     raise
                 else:
                     breaks = 0
                     yield (number, piece, seconds)
             if broken:
                 breaks += 1
-                waiting.extend(number for future, number in running.items() if not _has_result(future))
+                lost += [number for future, number in running.items() if not _has_result(future)]
                 yield from _finished(running)
                 running.clear()
-                _renew(executor, breaks, work)
+                renew = getattr(executor, "renew", None)
+                if renew is None or (breaks == _ATTEMPTS and lost):
+                    raise WorkerError(_died(work, lost[0] if lost else missing[0]))
+                renew()
     except KeyboardInterrupt:
         for future in running:
             future.cancel()
@@ -171,16 +198,9 @@ def _finished(running: dict[Future, int]) -> Iterator[tuple[int, Piece, float]]:
             yield (number, *future.result())
 
 
-def _renew(executor: Executor, breaks: int, work: Work) -> None:
-    renew = getattr(executor, "renew", None)
-    if renew is None or breaks >= _BREAKS:
-        raise WorkerError(_died(work)) from None
-    renew()
-
-
-def _died(work: Work) -> str:
-    return (f"processes die and no {work.unit} is finished any more (too little memory, or a function that cannot be "
-            "loaded there); what is finished is kept if there is a store")
+def _died(work: Work, number: int) -> str:
+    return (f"a process died again and again over {work.unit} {work.key(number)} (too little memory, or a function "
+            "that cannot be loaded there); what is finished is kept if there is a store")
 
 
 def perform(task: Task, version: str) -> tuple[Piece, float]:
@@ -240,4 +260,4 @@ class _Bar:
 
     def _show(self) -> None:
         if self.failed:
-            self._bar.set_postfix_str(f"{self.failed} cells not converged", refresh=False)
+            self._bar.set_postfix_str(f"not converged: {self.failed}", refresh=False)
