@@ -34,20 +34,21 @@ def overhead(alphas: int, store: bool) -> dict[str, float]:
     problem.isel(alpha=slice(0, 8)).solve()
     theory = Theory([problem], (), (), None, None)
     tiles = [theory.task(number) for number in range(len(theory))]
-    ratios, lengths = [], []
+    ratios, work, lengths = [], [], []
     for _ in range(3):
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         for task in tiles:
-            function, arguments = task
-            rebuild, given = arguments[0].problem
+            rebuild, given = task.arguments[0].problem
             rebuild(*given).solve()
-        alone = time.perf_counter() - start
+        alone, alone_busy = time.perf_counter() - start, time.process_time() - busy
         with tempfile.TemporaryDirectory() as directory:
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             studies.run(problem, store=Path(directory) / "s" if store else None)
-            ratios.append((time.perf_counter() - start) / alone)
+            ratios.append((time.perf_counter() - start) / alone - 1)
+            work.append((time.process_time() - busy) / alone_busy - 1)
         lengths.append(alone / len(tiles))
-    return {"tiles": len(tiles), "seconds per tile": float(np.median(lengths)), "overhead": float(np.median(ratios)) - 1}
+    return {"tiles": len(tiles), "seconds per tile": float(np.median(lengths)), "overhead": float(np.median(ratios)),
+            "of processor time": float(np.median(work))}
 
 
 def timed(alphas: int, lams: int, workers: int = 1, repeats: int = 1) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,9 +13,9 @@ import numpy as np
 
 Variable = tuple[tuple[str, ...], np.ndarray, Mapping[str, Any]]  # axes, values, attributes
 
-# the attribute sha256 in the header of a netCDF-3 file: name, type (characters), length, value
-_CHECKSUM = re.compile(rb"(sha256\x00\x00\x00\x00\x00\x02\x00\x00\x00\x40)([0-9a-f]{64})")
-_NO_CHECKSUM = "0" * 64
+# the attribute crc32 in the header of a netCDF-3 file: name, type (characters), length, value
+_CHECKSUM = re.compile(rb"crc32\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x08([0-9a-f]{8})")
+_NO_CHECKSUM = "0" * 8
 
 
 class Piece(NamedTuple):
@@ -36,13 +36,20 @@ class Piece(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def encode(piece: Piece, attributes: Mapping[str, str]) -> bytes:
+class _Buffer(io.BytesIO):
+    """Bytes that can be read after scipy has closed its file."""
+
+    def close(self) -> None:
+        pass
+
+
+def encode(piece: Piece, attributes: Mapping[str, str]) -> memoryview:
     """The bytes of the file; they depend on the piece only, and contain their own checksum."""
     from scipy.io import netcdf_file
 
-    buffer = io.BytesIO()
+    buffer = _Buffer()
     with netcdf_file(buffer, "w", version=2) as file:
-        for name, text in {"sha256": _NO_CHECKSUM, **attributes}.items():
+        for name, text in {"crc32": _NO_CHECKSUM, **attributes}.items():
             setattr(file, name, text.encode())
         file.failed = np.int32(piece.failed)
         file.warnings = json.dumps(piece.warnings).encode()
@@ -53,9 +60,9 @@ def encode(piece: Piece, attributes: Mapping[str, str]) -> bytes:
                 if dim not in lengths:
                     lengths[dim] = length
                     file.createDimension(dim, length)
-            stored = values.astype(_stored(values.dtype))
-            variable = file.createVariable(name, stored.dtype, dims)
-            variable[...] = stored
+            kind = _stored(values.dtype)
+            variable = file.createVariable(name, kind, dims)
+            variable.data[...] = values
             if values.dtype == bool:
                 variable.dtype = b"bool"  # as xarray has it
             for key, value in described.items():
@@ -64,21 +71,28 @@ def encode(piece: Piece, attributes: Mapping[str, str]) -> bytes:
                 elif not isinstance(value, str):
                     setattr(variable, key, value)
         file.flush()
-        data = buffer.getvalue()
-    digest = hashlib.sha256(data).hexdigest().encode()
-    return _CHECKSUM.sub(lambda match: match[1] + digest, data, count=1)
+        file.mode = "r"  # or closing it would write everything again
+    data = buffer.getbuffer()
+    match = _CHECKSUM.search(data)
+    assert match is not None
+    data[match.start(1):match.end(1)] = _hexadecimal(zlib.crc32(data))
+    return data
 
 
-def intact(data: bytes) -> bool:
+def intact(data: bytes | memoryview) -> bool:
     """Whether these are the bytes that were written."""
     match = _CHECKSUM.search(data)
     if match is None:
         return False
-    blank = data[:match.start(2)] + _NO_CHECKSUM.encode() + data[match.end(2):]
-    return hashlib.sha256(blank).hexdigest().encode() == match[2]
+    found = zlib.crc32(_NO_CHECKSUM.encode(), zlib.crc32(data[:match.start(1)]))
+    return _hexadecimal(zlib.crc32(memoryview(data)[match.end(1):], found)) == match[1]
 
 
-def decode(data: bytes, names: tuple[str, ...] | None = None) -> tuple[Piece, dict[str, str]]:
+def _hexadecimal(number: int) -> bytes:
+    return f"{number:08x}".encode()
+
+
+def decode(data: bytes | memoryview, names: tuple[str, ...] | None = None) -> tuple[Piece, dict[str, str]]:
     """The piece in the bytes of an intact file, without attributes of variables; and the attributes of the file.
 
     Parameters
