@@ -81,25 +81,23 @@ def compute(
         unless nothing is finished any more.
     """
     missing = []
-    failed = 0
-    for number in range(len(work)):
-        piece = None if store is None else store.read(work.key(number))
-        if piece is None:
-            missing.append(number)
-        else:
-            failed += piece.failed
-            keep(number, piece)
-    done = len(work) - len(missing)
-    with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(_Bar(len(work), done, failed, work.unit))
-        write = stack.enter_context(_writing(store))
-        try:
+    done = failed = 0
+    try:
+        for number in range(len(work)):
+            piece = None if store is None else store.read(work.key(number))
+            if piece is None:
+                missing.append(number)
+            else:
+                done, failed = done + 1, failed + piece.failed
+                keep(number, piece)
+        with _Bar(len(work), done, failed, work.unit) as bar, _writing(store) as write:
             for number, piece, seconds in _computed(work, missing, executor):
                 write(work.key(number), piece, seconds)
+                done += 1
                 keep(number, piece)
                 bar.advance(piece.failed)
-        except KeyboardInterrupt:
-            raise Interrupted(_how_to_go_on(bar.done, len(work), work.unit, store)) from None
+    except KeyboardInterrupt:
+        raise Interrupted(_how_to_go_on(done, len(work), work.unit, store)) from None
 
 
 def _how_to_go_on(done: int, count: int, unit: str, store: Store | None) -> str:
@@ -239,7 +237,6 @@ class _Bar:
     def __init__(self, count: int, done: int, failed: int, unit: str) -> None:
         from tqdm import tqdm
 
-        self.done = done
         self.failed = failed
         self._bar = tqdm(total=count, initial=done, unit=unit, disable=None if count > 1 else True, leave=False,
                          dynamic_ncols=True)
@@ -253,7 +250,6 @@ class _Bar:
 
     def advance(self, failed: int) -> None:
         """One more tile."""
-        self.done += 1
         self.failed += failed
         self._show()
         self._bar.update()

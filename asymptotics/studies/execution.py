@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__
 from ..datasets import parameter_attributes, plain, plain_parameters
 from ..errors import ParameterError
-from ..files import check_writable, reason, replacing
+from ..files import check_writable, reason
+from ..netcdf import write_dataset
 from ..problem import Problem
-from ..tables import from_dataset, header_of_dataset, write_csv
+from ..tables import header_of_dataset, pieces_of_dataset, write_csv
 from .executors import opened
 from .simulation import Networks, find_simulator, identity_of_networks, simulation_table
 from .store import NETWORKS, Store
@@ -189,10 +190,9 @@ def _write(study: Study, paths: Mapping[str, list[Path]], dataset: xr.Dataset,
     """Write the theory, or with a simulation what it adds; return every file there is."""
     if simulation is None:
         for path in paths["table"]:
-            write_csv(path, from_dataset(dataset), header_of_dataset(dataset))
+            write_csv(path, pieces_of_dataset(dataset), header_of_dataset(dataset))
         for path in paths["netcdf"]:
-            with replacing(path) as temporary:
-                dataset.to_netcdf(temporary, engine="scipy")
+            write_dataset(path, dataset)
     else:
         for path in paths["simulation"]:
             write_csv(path, simulation_table(simulation), header_of_dataset(simulation))

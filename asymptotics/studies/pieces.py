@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import re
@@ -10,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from ..netcdf import Stored, netcdf
 
 Variable = tuple[tuple[str, ...], np.ndarray, Mapping[str, Any]]  # axes, values, attributes
 
@@ -36,50 +39,30 @@ class Piece(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-class _Buffer(io.BytesIO):
-    """Bytes that can be read after scipy has closed its file."""
-
-    def close(self) -> None:
-        pass
-
-
-def encode(piece: Piece, attributes: Mapping[str, str]) -> memoryview:
-    """The bytes of the file; they depend on the piece only, and contain their own checksum."""
-    from scipy.io import netcdf_file
-
-    buffer = _Buffer()
-    with netcdf_file(buffer, "w", version=2) as file:
-        for name, text in {"crc32": _NO_CHECKSUM, **attributes}.items():
-            setattr(file, name, text.encode())
-        file.failed = np.int32(piece.failed)
-        file.warnings = json.dumps(piece.warnings).encode()
-        lengths: dict[str, int] = {}
-        for name, (dims, values, described) in piece.variables.items():
-            values = np.asarray(values)
-            for dim, length in zip(dims, values.shape, strict=True):
-                if dim not in lengths:
-                    lengths[dim] = length
-                    file.createDimension(dim, length)
-            kind = _stored(values.dtype)
-            variable = file.createVariable(name, kind, dims)
-            variable.data[...] = values
-            if values.dtype == bool:
-                variable.dtype = b"bool"  # as xarray has it
-            for key, value in described.items():
-                if isinstance(value, str) and value:
-                    setattr(variable, key, value.encode())
-                elif not isinstance(value, str):
-                    setattr(variable, key, value)
-        file.flush()
-        file.mode = "r"  # or closing it would write everything again
-    data = buffer.getbuffer()
-    match = _CHECKSUM.search(data)
+def encode(piece: Piece, attributes: Mapping[str, str]) -> list[bytes | memoryview]:
+    """The bytes of the file, in parts; they depend on the piece only, and contain their own checksum."""
+    lengths: dict[str, int] = {}
+    stored: dict[str, Stored] = {}
+    for name, (dims, values, described) in piece.variables.items():
+        values = np.asarray(values)
+        lengths.update(zip(dims, values.shape, strict=True))
+        kept = {key: value for key, value in described.items() if not isinstance(value, str) or value}
+        if values.dtype == bool:
+            kept["dtype"] = "bool"  # as xarray has it
+        stored[name] = Stored(dims, _stored(values.dtype), kept, functools.partial(np.asarray, values))
+    about = {"crc32": _NO_CHECKSUM, **attributes, "failed": np.int32(piece.failed),
+             "warnings": json.dumps(piece.warnings)}
+    parts = list(netcdf(lengths, about, stored))
+    header = bytearray(parts[0])
+    match = _CHECKSUM.search(header)
     assert match is not None
-    data[match.start(1):match.end(1)] = _hexadecimal(zlib.crc32(data))
-    return data
+    place = slice(*match.span(1))
+    del match  # it holds the header
+    header[place] = _hexadecimal(functools.reduce(lambda found, part: zlib.crc32(part, found), parts, 0))
+    return [bytes(header), *parts[1:]]
 
 
-def intact(data: bytes | memoryview) -> bool:
+def intact(data: bytes) -> bool:
     """Whether these are the bytes that were written."""
     match = _CHECKSUM.search(data)
     if match is None:
@@ -92,7 +75,7 @@ def _hexadecimal(number: int) -> bytes:
     return f"{number:08x}".encode()
 
 
-def decode(data: bytes | memoryview, names: tuple[str, ...] | None = None) -> tuple[Piece, dict[str, str]]:
+def decode(data: bytes, names: tuple[str, ...] | None = None) -> tuple[Piece, dict[str, str]]:
     """The piece in the bytes of an intact file, without attributes of variables; and the attributes of the file.
 
     Parameters

@@ -51,6 +51,8 @@ class Store:
             self._check_place()
             (self.path / _TILES).mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except ParameterError:
+            raise
         except (OSError, ValueError) as error:
             raise ParameterError("store", f"cannot use {path} ({reason(error)})") from None
         try:
@@ -99,7 +101,7 @@ class Store:
         temporary = target.with_suffix(".tmp")
         try:
             with open(temporary, "wb") as file:
-                file.write(encode(piece, {"study": self.digest, "tile": key, "version": __version__}))
+                file.writelines(encode(piece, {"study": self.digest, "tile": key, "version": __version__}))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)

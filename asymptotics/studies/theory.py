@@ -10,10 +10,10 @@ import re
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -81,13 +81,23 @@ def run(
         return dataset
 
 
-class Part(NamedTuple):
-    """What is wanted of one tile; its problem as what `pickle` makes of it: a function and arguments."""
+class Part:
+    """What is wanted of one tile."""
 
-    problem: tuple[Callable[..., Problem], tuple]
-    optimal: tuple[str, ...]
-    chosen: tuple[str, ...]
-    observables: tuple[str, ...]
+    def __init__(self, problem: Problem, optimal: tuple[str, ...], chosen: tuple[str, ...],
+                 observables: tuple[str, ...]) -> None:
+        self.problem, self.optimal, self.chosen, self.observables = problem, optimal, chosen, observables
+
+    def __reduce__(self) -> tuple:
+        return _restored, (self.problem.__reduce__(), self.optimal, self.chosen, self.observables)
+
+
+def _restored(problem: tuple, *rest: Any) -> Part:
+    """A part in another process; what is to be said about its problem was said when the whole problem was stated."""
+    rebuild, arguments = problem
+    with _warnings, warnings.catch_warnings():
+        warnings.simplefilter("ignore", AccuracyWarning)
+        return Part(rebuild(*arguments), *rest)
 
 
 class Theory:
@@ -176,7 +186,7 @@ class Theory:
         return [self._dataset(which, grid, store) for which, grid in enumerate(grids)]
 
     def _part(self, problem: Problem) -> Part:
-        return Part(problem.__reduce__(), self.optimal, self.chosen, self.observables)
+        return Part(problem, self.optimal, self.chosen, self.observables)
 
     def _dataset(self, which: int, grid: Gathered, store: Store | None) -> xr.Dataset:
         import xarray as xr
@@ -238,10 +248,8 @@ class Gathered:
 def solve_tile(part: Part) -> Piece:
     """Solve one tile; runs in any process."""
     with _warnings, warnings.catch_warnings(record=True) as caught:  # the filters belong to the whole process
-        warnings.simplefilter("ignore", AccuracyWarning)
-        rebuild, arguments = part.problem
-        tile = problem = rebuild(*arguments)
         warnings.simplefilter("always", AccuracyWarning)
+        tile = problem = part.problem
         for name in part.optimal:
             problem = getattr(problem, f"optimal_{name}")()
         prediction = problem.solve(part.observables)
@@ -256,7 +264,11 @@ def solve_tile(part: Part) -> Piece:
         if name not in found and values.dtype.kind in "iufb" and set(along) <= set(dims):
             found[name] = (along, values, attributes)
     failed = prediction.converged.size - int(np.count_nonzero(prediction.converged))
-    sentences = tuple(dict.fromkeys(str(warning.message) for warning in caught))
+    sentences = dict.fromkeys(str(warning.message) for warning in caught if warning.category is AccuracyWarning)
+    for warning in caught:
+        if warning.category is not AccuracyWarning:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    # how many cells failed is said once, of all tiles
     return Piece(found, failed, tuple(text for text in sentences if "did not converge and are NaN" not in text))
 
 
