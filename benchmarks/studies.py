@@ -28,21 +28,21 @@ def diagram(alphas: int, lams: int) -> asy.Problem:
         alpha=np.geomspace(0.1, 10, alphas), lam=np.geomspace(1e-4, 10, lams)))
 
 
-def overhead(alphas: int, store: bool) -> dict[str, float]:
+def overhead(alphas: int, store: bool, observables: list[str] | None = None) -> dict[str, float]:
     """Seconds of a run over seconds of its tiles alone, which are solved in the same order in the same process."""
     problem = diagram(alphas, 1000)
     problem.isel(alpha=slice(0, 8)).solve()
-    theory = Theory([problem], (), (), None, None)
+    theory = Theory([problem], (), (), observables, None)
     tiles = [theory.task(number) for number in range(len(theory))]
     ratios, work, lengths = [], [], []
-    for _ in range(3):
+    for _ in range(5):
         start, busy = time.perf_counter(), time.process_time()
         for task in tiles:
-            task.arguments[0].problem.solve()
+            task.arguments[0].problem.solve(observables)
         alone, alone_busy = time.perf_counter() - start, time.process_time() - busy
         with tempfile.TemporaryDirectory() as directory:
             start, busy = time.perf_counter(), time.process_time()
-            studies.run(problem, store=Path(directory) / "s" if store else None)
+            studies.run(problem, store=Path(directory) / "s" if store else None, observables=observables)
             ratios.append((time.perf_counter() - start) / alone - 1)
             work.append((time.process_time() - busy) / alone_busy - 1)
         lengths.append(alone / len(tiles))
@@ -96,6 +96,7 @@ def main() -> None:
 
     say("overhead, in this process", overhead(500, store=False))
     say("overhead, with a store", overhead(500, store=True))
+    say("overhead, with a store, two observables", overhead(500, True, ["test_error", "train_error"]))
     one = timed(1000 // scale, 1000)
     say("10^6 cells, isotropic, one core, seconds", one * scale)
     say("two processes, times one", one / timed(1000 // scale, 1000, workers=2))

@@ -22,8 +22,9 @@ import asymptotics as asy
 from asymptotics import ParameterError, cli, studies
 from asymptotics.studies import engine, executors
 from asymptotics.studies.executors import Pool, opened
+from asymptotics.studies.fingerprint import fingerprint
 from asymptotics.studies.plan import Plan, plan
-from asymptotics.studies.theory import Theory, fingerprint
+from asymptotics.studies.theory import Theory
 from tests.slow_toy import DeadlyToy, SlowToy
 from tests.toy import Toy
 

@@ -21,8 +21,8 @@ import xarray as xr
 import asymptotics as asy
 from asymptotics import ParameterError, studies
 from asymptotics.netcdf import write_dataset
+from asymptotics.studies import gathered
 from asymptotics.studies import store as stores
-from asymptotics.studies import theory
 from asymptotics.studies.pieces import Piece, decode, encode, intact
 from asymptotics.studies.store import Store
 from tests.slow_toy import TILES, problem
@@ -296,7 +296,7 @@ def test_a_write_that_fails_leaves_the_tiles_before_it(tmp_path: Path, monkeypat
 
 def test_large_results_are_read_when_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = studies.run(GRID, tile_cells=7)
-    monkeypatch.setattr(theory, "_LARGEST_IN_MEMORY", 0)
+    monkeypatch.setattr(gathered, "_LARGEST_IN_MEMORY", 0)
     lazy = studies.run(GRID, store=tmp_path / "s", tile_cells=7)
     for selection in ({"alpha": 3}, {"alpha": slice(2, 20, 3), "shift": -1}, {"shift": slice(None, None, -1)},
                       {"degree": 1, "alpha": [5, 1, 1]}, {"alpha": 0, "shift": 0}):

@@ -14,6 +14,7 @@ from .. import __version__
 from ..solvers import single_blas_thread
 from .executors import width
 from .pieces import Piece
+from .progress import Bar
 from .store import Store
 
 _LARGEST_BACKLOG = 4  # pieces that wait to be written
@@ -90,12 +91,13 @@ def compute(
             else:
                 done, failed = done + 1, failed + piece.failed
                 keep(number, piece)
-        with _Bar(len(work), done, failed, work.unit) as bar, _writing(store) as write:
+        with Bar(len(work), done, failed, work.unit) as bar, _writing(store) as write:
             for number, piece, seconds in _computed(work, missing, executor):
                 write(work.key(number), piece, seconds)
                 done += 1
                 keep(number, piece)
                 bar.advance(piece.failed)
+                del piece  # its memory serves the next tile
     except KeyboardInterrupt:
         raise Interrupted(_how_to_go_on(done, len(work), work.unit, store)) from None
 
@@ -229,31 +231,3 @@ def _writing(store: Store | None) -> Iterator[Callable[[str, Piece, float], None
         # an exception on the way here waits for the writer too
         for future in backlog:
             future.result()
-
-
-class _Bar:
-    """Progress on a terminal: tiles, rate, time left, cells that did not converge; nothing in a pipe."""
-
-    def __init__(self, count: int, done: int, failed: int, unit: str) -> None:
-        from tqdm import tqdm
-
-        self.failed = failed
-        self._bar = tqdm(total=count, initial=done, unit=unit, disable=None if count > 1 else True, leave=False,
-                         dynamic_ncols=True)
-
-    def __enter__(self) -> _Bar:
-        self._show()
-        return self
-
-    def __exit__(self, *rest: object) -> None:
-        self._bar.close()
-
-    def advance(self, failed: int) -> None:
-        """One more tile."""
-        self.failed += failed
-        self._show()
-        self._bar.update()
-
-    def _show(self) -> None:
-        if self.failed:
-            self._bar.set_postfix_str(f"not converged: {self.failed}", refresh=False)

@@ -15,10 +15,10 @@ from ..problem import Problem
 from ..tables import Table, column, from_dataset
 from .engine import Task, compute
 from .executors import check_sendable
+from .fingerprint import fingerprint
 from .pieces import Piece, Variable
 from .store import Store
 from .study import Study
-from .theory import fingerprint
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import bisect
-import hashlib
 import itertools
-import json
 import re
 import threading
 import warnings
@@ -17,22 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..datasets import attributes_of, coordinates, observable_attributes, parameter_attributes, variables
-from ..errors import AccuracyWarning, ParameterError
-from ..parameters import is_labelled
+from ..datasets import attributes_of, coordinates, parameter_attributes, variables
+from ..errors import AccuracyWarning
 from ..problem import Problem
 from .engine import Task, compute
 from .executors import check_sendable, parts
+from .fingerprint import fingerprint
+from .gathered import STATE, Gathered
 from .pieces import Piece, Variable
-from .plan import Plan, plan
+from .plan import plan
 from .store import Store
 
 if TYPE_CHECKING:
     import xarray as xr
 
-_LARGEST_IN_MEMORY = 2**28  # bytes of a result that is read from the store at once
 _LARGEST_MANIFEST = 10**5  # numbers
-_STATE = {"converged": "whether the cell converged", "residual": "residual of the equations"}
 _warnings = threading.Lock()
 
 
@@ -157,7 +154,7 @@ class Theory:
         """Solve every tile and put them together; one dataset a problem."""
         for problem in self.problems:
             check_sendable(executor, parts(problem))
-        grids = [Gathered(problem, plan, (*self.observables, *_STATE, *self.chosen))
+        grids = [Gathered(problem, plan, (*self.observables, *STATE, *self.chosen))
                  for problem, plan in zip(self.problems, self.plans, strict=True)]
         said: Counter[str] = Counter()
         examples: dict[str, str] = {}
@@ -204,47 +201,6 @@ class Theory:
                           attrs=attributes_of(problem))
 
 
-class Gathered:
-    """The pieces of one problem put together, in memory if they fit, else left in the store."""
-
-    def __init__(self, problem: Problem, plan: Plan, names: Sequence[str]) -> None:
-        self.problem, self.plan, self.names = problem, plan, names
-        self.arrays: dict[str, np.ndarray] = {}
-        self.kinds: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
-
-    def add(self, tile: int, piece: Piece, stored: bool) -> None:
-        """One more tile."""
-        cells = len(self.plan.shape)
-        arrays = {name: piece.variables[name][1] for name in self.names}
-        if not self.kinds:
-            self.kinds = {name: (self.plan.shape + array.shape[cells:], array.dtype) for name, array in arrays.items()}
-            size = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in self.kinds.values())
-            if not stored or size <= _LARGEST_IN_MEMORY:
-                self.arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in self.kinds.items()}
-        for name, whole in self.arrays.items():
-            whole[self.plan[tile]] = arrays[name]
-
-    def add_whole(self, piece: Piece) -> None:
-        """The whole grid at once: one without cells."""
-        self.arrays = {name: piece.variables[name][1] for name in self.names}
-
-    def variable(self, name: str, files: Sequence[Path] | None) -> tuple:
-        """Axes, values, attributes."""
-        if name in self.arrays:
-            values: Any = self.arrays[name]
-        else:
-            from .stored import stored_variable
-
-            assert files is not None
-            values = stored_variable(name, self.plan, files, *self.kinds[name])
-        declared = self.problem.observables.get(name)
-        if declared is not None:
-            return self.problem.dims + declared.dims, values, observable_attributes(declared)
-        if name in _STATE:
-            return self.problem.dims, values, {"long_name": _STATE[name], "units": "1"}
-        return self.problem.dims, values, parameter_attributes(self.problem, name)
-
-
 def solve_tile(part: Part) -> Piece:
     """Solve one tile; runs in any process."""
     with _warnings, warnings.catch_warnings(record=True) as caught:  # the filters belong to the whole process
@@ -270,54 +226,6 @@ def solve_tile(part: Part) -> Piece:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     # how many cells failed is said once, of all tiles
     return Piece(found, failed, tuple(text for text in sentences if "did not converge and are NaN" not in text))
-
-
-def fingerprint(problem: Problem) -> str:
-    """A digest of the content of a problem, the same in every process.
-
-    Raises
-    ------
-    ParameterError
-        If a parameter is a Python callable: nobody can tell whether it still computes the same.
-    """
-    digest = hashlib.sha256(json.dumps([problem.slug, problem.dims]).encode())
-    for name, declared in problem.parameters.items():
-        for content in _content(declared, name, getattr(problem, name)):
-            digest.update(repr(len(content)).encode() + b":" + content)
-    return digest.hexdigest()
-
-
-def _content(declared: Any, name: str, value: Any) -> Iterable[bytes]:
-    yield name.encode()
-    if is_labelled(value):
-        yield json.dumps(value.dims).encode()
-        for dim in value.dims:
-            if dim in value.coords:
-                yield from _content(declared, str(dim), value.coords[dim].values)
-        yield from _content(declared, name, value.values)
-    elif isinstance(value, np.ndarray):
-        yield repr((value.shape, value.dtype.str)).encode()
-        yield repr(value.tolist()).encode() if value.dtype.hasobject else np.ascontiguousarray(value).tobytes()
-    elif value is None or isinstance(value, bool | int | float | str):
-        yield repr(value).encode()
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _content(declared, name, item)
-    else:
-        text = str(value)
-        if not _says_all(declared, name, value, text):
-            raise ParameterError("store", f"cannot know the callable {name} = {text} again in another process; "
-                                 "give an expression in x, or run without a store")
-        yield text.encode()
-
-
-def _says_all(declared: Any, name: str, value: Any, text: str) -> bool:
-    """Whether a nonlinearity (or a fraction) is what its text says."""
-    try:
-        again = declared.canonical(name, [text] if declared.kind == "nonlinearities" else text)
-        return bool((again[0] if isinstance(again, tuple) else again) == value)
-    except (ParameterError, TypeError):
-        return False
 
 
 def _key(which: int, tile: int) -> str:
