@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import os
@@ -74,7 +75,11 @@ def _predict(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     from . import studies
 
-    results = studies.run_study(studies.load(options.study), options.output_dir)
+    study = studies.load(options.study)
+    if options.workers is not None or options.scheduler is not None:
+        where = dataclasses.replace(study.run, workers=options.workers, scheduler=options.scheduler)
+        study = dataclasses.replace(study, run=where)
+    results = studies.run_study(study, options.output_dir, store=options.store)
     if results.simulation is not None:
         _print_table(studies.simulation_table(results.simulation))
     elif not results.files:
@@ -120,6 +125,10 @@ def _parser() -> argparse.ArgumentParser:
     study = commands.add_parser("run", help="run a study file", description="Run a study file.")
     study.add_argument("study", metavar="STUDY.toml")
     study.add_argument("--output-dir", metavar="DIR", default=".", help="where the outputs go; created if missing")
+    study.add_argument("--workers", metavar="N", type=int, help="processes; 1, the default, is this process")
+    study.add_argument("--scheduler", metavar="ADDRESS", help="dask scheduler, such as tcp://10.0.0.1:8786, instead")
+    study.add_argument("--store", metavar="DIR", help="keep finished tiles there: a run that was killed, started again "
+                       "with the same command, goes on")
     study.set_defaults(command=_run)
     return parser
 

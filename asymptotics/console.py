@@ -45,7 +45,9 @@ def guarded(command: Callable[[], int]) -> int:
         # whoever read our output has gone; nothing may be flushed to it at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
+        if str(interruption):
+            print(interruption, file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         return _refuse(f"{error.filename or 'output'}: {reason(error)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from .datasets import coordinates, plain_parameters, variables, words
 from .files import replacing
+from .solvers.blocks import blocks
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,16 +51,36 @@ def header_of_prediction(prediction: Prediction, version: str) -> dict[str, str]
 def header_of_dataset(dataset: xr.Dataset) -> dict[str, str]:
     """What a table file says above its columns."""
     attributes = dataset.attrs
-    return _header(attributes["theory"], attributes["version"], json.loads(attributes["parameters"]), dataset.coords)
+    header = _header(attributes["theory"], attributes["version"], json.loads(attributes["parameters"]), dataset.coords)
+    if "study" in attributes:
+        header["study"] = attributes["study"]
+    for name, array in dataset.variables.items():
+        if "long_name" in array.attrs:
+            symbol = f" ({array.attrs['symbol']})" if array.attrs.get("symbol") else ""
+            units = f" [{array.attrs['units']}]" if array.attrs.get("units", "1") != "1" else ""
+            header[f"column {name}"] = f"{array.attrs['long_name']}{symbol}{units}"
+    return header
 
 
-def write_csv(path: str | Path, table: Table, header: Mapping[str, str]) -> None:
+def pieces_of_dataset(dataset: xr.Dataset, rows: int = 2**16) -> Iterator[Table]:
+    """The same table in pieces of so many rows, for datasets of millions of cells."""
+    cells = dataset["converged"]
+    if cells.size <= rows:
+        yield from_dataset(dataset)
+        return
+    for block in blocks(cells.shape, rows):
+        yield from_dataset(dataset.isel(dict(zip(cells.dims, block, strict=True))))
+
+
+def write_csv(path: str | Path, table: Table | Iterable[Table], header: Mapping[str, str]) -> None:
     """Write a table with all digits; `header` becomes comment lines (`pandas.read_csv(..., comment="#")`)."""
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
         file.writelines(f"# {key}: {value}\n" for key, value in header.items())
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table)
-        writer.writerows(zip(*table.values(), strict=True))
+        for number, piece in enumerate([table] if isinstance(table, dict) else table):
+            if not number:
+                writer.writerow(piece)
+            writer.writerows(zip(*piece.values(), strict=True))
 
 
 def render(table: Table, width: int | None = None, rows: int | None = None) -> str:

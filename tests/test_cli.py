@@ -318,6 +318,11 @@ def test_bad_input_is_refused_in_one_line(run: Any, tmp_path: Path, arguments: l
         (["run", "bad.toml"], "bad.toml: cannot be read (Invalid value (at line 1, column 10))"),
         (["run", "wrong.toml"], "axes.alpha: must be > 0, got -1 at index (0,)"),
         (["run", "good.toml", "--output-dir", "bad.toml"], "output directory: cannot create bad.toml"),
+        (["run", "good.toml", "--workers", "0"], "workers: must be a whole number >= 1, got 0"),
+        (["run", "good.toml", "--workers", "x"], "--workers: invalid int value: 'x'"),
+        (["run", "good.toml", "--workers", "2", "--scheduler", "tcp://a:1"], "scheduler: excludes workers"),
+        (["run", "good.toml", "--store", "bad.toml"], "store: bad.toml is not a directory"),
+        (["run", "good.toml", "--store", "."], "store: . is not a store: it holds bad.toml"),
     ],
 )
 def test_bad_commands_and_studies_are_refused_in_one_line(

@@ -10,6 +10,7 @@ from asymptotics import THEORIES
 ROOT = Path(__file__).parents[1]
 PAGES: dict[str, tuple[str, ...]] = {
     "README.md": (),
+    "docs/studies.md": (),
     "docs/theories/giant_step.md": (),
     "docs/theories/polynomial_spikes.md": ("polynomial-spikes",),
     "docs/theories/linear_network.md": ("linear-network",),

@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 import asymptotics as asy
-from asymptotics import ParameterError, plots, studies
+from asymptotics import ParameterError, plots, studies, tables
 from asymptotics.studies import execution, simulation
 from tests.toy import Toy
 
@@ -104,7 +104,11 @@ def test_log_spacing_is_geometric() -> None:
         ({"theory": "qqqqqq"}, "theory: 'qqqqqq' is not known: giant-step"),
         ({"theory": 3}, "theory: must be a string, got 3"),
         ({"thoery": "toy"}, "thoery: is not a known key; did you mean 'theory'?"),
-        ({"run": {}}, "run: is not supported yet"),
+        ({"run": {"wokers": 2}}, "run.wokers: is not a known key; did you mean 'workers'?"),
+        ({"run": {"workers": 0}}, "run.workers: must be a whole number >= 1, got 0"),
+        ({"run": {"tile_cells": 1.5}}, "run.tile_cells: must be a whole number >= 1, got 1.5"),
+        ({"run": {"store": "../a.store"}}, "run.store: must be a path inside the output directory"),
+        ({"run": {"workers": 2, "scheduler": "tcp://a:1"}}, "run.scheduler: excludes workers"),
         ({"axes": 3}, "axes: must be a table, got 3"),
         ({"axes": {"alhpa": [1.0]}}, "axes.alhpa: is not a known key; did you mean 'alpha'?"),
         ({"axes": {"alpha": 1.0}}, "axes.alpha: must be a list of values or {start, stop, num, spacing}, got 1.0"),
@@ -187,7 +191,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_run_returns_a_labelled_dataset() -> None:
     problem = Toy(**asy.grid(alpha=[1.0, 2.0], lam=[0.1, 1.0]))
     xr.testing.assert_identical(studies.run(problem), problem.solve().to_dataset())
-    assert "fit_error" not in studies.run(problem, ["test_error"])
+    assert "fit_error" not in studies.run(problem, observables=["test_error"])
 
 
 def test_dimensions_have_the_order_of_the_axes(tmp_path: Path) -> None:
@@ -454,6 +458,56 @@ def test_a_failed_cell_is_told(tmp_path: Path) -> None:
     assert not results.converged
     assert [row["converged"] for row in rows(tmp_path / "a.csv")] == ["True", "False"]
     assert rows(tmp_path / "a.csv")[1]["test_error"] == "nan"
+
+
+def test_long_tables_are_written_in_pieces() -> None:
+    dataset = Toy(**asy.grid(alpha=np.linspace(1, 2, 7), lam=[0.1, 0.2], shift=[0.0, 1.0, 2.0])).solve().to_dataset()
+    whole = tables.from_dataset(dataset)
+    for rows_at_once in (1, 4, 6, 13):
+        parts = list(tables.pieces_of_dataset(dataset, rows_at_once))
+        assert all(list(part) == list(whole) and len(part["alpha"]) <= rows_at_once for part in parts)
+        assert {name: [value for part in parts for value in part[name]] for name in whole} == whole
+
+
+def test_results_say_which_study_made_them(tmp_path: Path) -> None:
+    study = studies.parse(document(axes={"alpha": [1.0, 2.0], "shift": [0.0, 1.0]},
+                                   output={"table": "a.csv", "netcdf": "a.nc"}, run={"store": "a.store"}))
+    studies.run_study(study, tmp_path)
+    for name in ("a.csv", "a.nc", "a.store"):
+        found = studies.load(tmp_path / name)
+        assert found.problem == study.problem
+        assert found.document == {key: value for key, value in document().items() if key != "axes"} | {
+            "axes": {"alpha": [1.0, 2.0], "shift": [0.0, 1.0]}, "output": {"table": "a.csv", "netcdf": "a.nc"}}
+    comments = [line for line in (tmp_path / "a.csv").read_text().splitlines() if line.startswith("#")]
+    assert "# column alpha: samples per dimension, n/d (\\alpha)" in comments
+    assert "# column test_error: test error (E_\\mathrm{test})" in comments
+    several = studies.parse(document(axes={"alpha": [1.0], "model": ["sum", "double"]}))
+    with pytest.raises(ParameterError, match=r"axes\.model: makes one problem for every value"):
+        _ = several.problem
+
+
+@pytest.mark.parametrize("problem", [
+    Toy(**asy.grid(alpha=[1.0, 2.0], lam=[0.1, 0.2]), levels=[1.0], n=3, weights=[[1.0, 2.0]]),
+    Toy(alpha=[[1.0], [2.0]], lam=[0.1, 0.2], model="double", exact=False), Toy(alpha=1.0, lam=0.1),
+    Toy(alpha=xr.DataArray([1.0, 2.0], dims="run", coords={"run": [7, 8]}), lam=0.1),
+])
+def test_a_dataset_says_which_problem_it_answers(problem: Toy, tmp_path: Path) -> None:
+    problem.solve().to_dataset().to_netcdf(tmp_path / "a.nc", engine="scipy")
+    assert studies.load(tmp_path / "a.nc").problem == problem
+    assert studies.load(tmp_path / "a.nc").problems() == [problem]
+    studies.run(problem, store=tmp_path / "a.store")
+    assert studies.load(tmp_path / "a.store").problem == problem
+
+
+def test_files_that_say_no_study_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.nc").write_text("nonsense")
+    (tmp_path / "a.csv").write_text("alpha,beta\n1,2\n")
+    (tmp_path / "b.csv").write_text("# study: {\n")
+    (tmp_path / "empty").mkdir()
+    for name, message in {"a.nc": "cannot be read", "a.csv": "does not say which study made it",
+                          "b.csv": "cannot be read", "empty": "cannot be read", "no.nc": "No such file"}.items():
+        with pytest.raises(ParameterError, match=message):
+            studies.load(tmp_path / name)
 
 
 def test_pandas_reads_the_tables(tmp_path: Path) -> None:

@@ -65,7 +65,8 @@ def _main(argv: Sequence[str] | None) -> int:
     protocol = PROTOCOLS[options.slug](options.size)
     files = None if options.report is None else _Files(options.report, f"{options.slug}-{options.size}")
     start = time.monotonic()
-    report = run(protocol, options.seed, options.workers, None if files is None else files.journal)
+    store = options.store or (None if files is None else files.store)
+    report = run(protocol, options.seed, options.workers, store)
     print(report)
     print(f"{time.monotonic() - start:.0f} s")
     if files is not None:
@@ -83,8 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", choices=SIZES, default="quick", help="quick: under a minute; full: under 25 minutes")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="root of all random numbers (0)")
     parser.add_argument("--workers", type=int, default=None, metavar="N", help="processes (all cores)")
-    parser.add_argument("--report", metavar="DIR", help="write table, text and figure there, and keep every finished "
-                        "network, so that a run that was killed continues")
+    parser.add_argument("--report", metavar="DIR", help="write table, text and figure there, and keep finished "
+                        "networks in a store beside them")
+    parser.add_argument("--store", metavar="DIR", help="keep finished networks there instead: a run that was killed, "
+                        "started again with the same command, continues")
     return parser
 
 
@@ -97,9 +100,10 @@ class _Files:
             place.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ParameterError("--report", f"{directory} cannot be made ({reason(error)})") from None
-        self.table, self.text, self.figure, self.journal = (
-            check_writable("--report", place / f"{name}{end}") for end in (".csv", ".txt", ".png", ".networks.jsonl")
+        self.table, self.text, self.figure = (
+            check_writable("--report", place / f"{name}{end}") for end in (".csv", ".txt", ".png")
         )
+        self.store = place / f"{name}.store"
 
     def write(self, report: Report) -> None:
         from asymptotics.files import replacing

@@ -6,7 +6,7 @@ from .minimise import Minima, minimise_scalar, minimise_shared
 from .monotone_flow import Course, Flow, follow
 from .newton import NewtonResult, newton
 from .roots import RootResult, increasing_root
-from .threads import one_blas_thread
+from .threads import one_blas_thread, single_blas_thread
 from .tiles import Tile, tiles
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "minimise_shared",
     "newton",
     "one_blas_thread",
+    "single_blas_thread",
     "solve_2x2",
     "solve_spd",
     "tiles",

@@ -1,9 +1,10 @@
-"""One BLAS thread for many small matrices."""
+"""One BLAS thread: for many small matrices, and for results that do not depend on the machine's load."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -14,15 +15,23 @@ def one_blas_thread(function: F) -> F:
 
     @functools.wraps(function)
     def alone(*arguments: Any, **named: Any) -> Any:
-        with _controller().limit(limits=1, user_api="blas"):
+        with single_blas_thread():
             return function(*arguments, **named)
 
     return alone  # type: ignore[return-value]
 
 
+@contextlib.contextmanager
+def single_blas_thread() -> Iterator[None]:
+    """Within it BLAS uses one thread, in the whole process."""
+    with _controller().limit(limits=1, user_api="blas"):
+        yield
+
+
 @functools.cache
 def _controller() -> Any:
-    import numpy as np  # its BLAS must be loaded to be found
+    import numpy as np  # NumPy and SciPy bring a BLAS each, which must be loaded to be found
+    import scipy.linalg  # noqa: F401
     from threadpoolctl import ThreadpoolController
 
     np.linalg.solve(np.eye(1), np.ones(1))

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import __version__
 from ..datasets import parameter_attributes, plain, plain_parameters
 from ..errors import ParameterError
-from ..files import check_writable, reason, replacing
+from ..files import check_writable, reason
+from ..netcdf import write_dataset
 from ..problem import Problem
-from ..tables import from_dataset, header_of_dataset, write_csv
-from .simulation import Networks, find_simulator, simulation_table
+from ..tables import header_of_dataset, pieces_of_dataset, write_csv
+from .executors import opened
+from .simulation import Networks, find_simulator, identity_of_networks, simulation_table
+from .store import NETWORKS, Store
 from .study import Axes, Study, label
+from .theory import Theory
 
 if TYPE_CHECKING:
     import xarray as xr
 
-Report = Callable[[Path], None]
+_LONGEST_LIST = 10**5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,23 +54,9 @@ class Results:
         return all(bool(dataset["converged"].all()) for dataset in datasets)
 
 
-def run(problem: Problem, observables: Iterable[str] | None = None) -> xr.Dataset:
-    """Solve a problem in this process.
-
-    Parameters
-    ----------
-    problem : Problem
-    observables : iterable of str, optional
-        Compute and keep only these; all by default.
-
-    Returns
-    -------
-    xarray.Dataset
-    """
-    return problem.solve(observables).to_dataset()
-
-
-def run_study(study: Study, output_dir: str | Path = ".") -> Results:
+def run_study(
+    study: Study, output_dir: str | Path = ".", executor: Executor | None = None, store: str | Path | None = None
+) -> Results:
     """Solve a study, simulate its networks, write its files.
 
     What is computed is kept: the theory is on disk before the first network is trained, and if the simulation is
@@ -74,6 +67,11 @@ def run_study(study: Study, output_dir: str | Path = ".") -> Results:
     study : Study
     output_dir : path-like
         Created if missing.
+    executor : concurrent.futures.Executor, optional
+        Where tiles are solved and networks trained; by default what the section [run] of the study says.
+    store : path-like, optional
+        A directory that keeps finished tiles and networks, for a run that is started again; by default what the section
+        [run] says, relative to `output_dir`.
 
     Returns
     -------
@@ -82,48 +80,60 @@ def run_study(study: Study, output_dir: str | Path = ".") -> Results:
     Raises
     ------
     ParameterError
-        If the simulator is missing or a file cannot be written; before anything is computed.
+        If the simulator is missing, a file cannot be written or the store is not its own; before anything is computed.
     """
-    simulate = find_simulator(study.theory.slug) if study.simulation else None
+    simulator = find_simulator(study.theory.slug) if study.simulation else None
     paths = _paths(study, Path(output_dir))
-    dataset = _solve(study, study.axes)
-    files = _write(study, paths, dataset)
-    if simulate is None:
-        return Results(dataset, None, tuple(files))
-    problems = [study.optimised(problem) for problem in study.problems(study.simulation_axes())]
-    theory = _labelled(study, problems, study.simulation_axes())
-    networks = Networks(study, problems, theory)
-    try:
-        networks.simulate(simulate)
-    finally:
-        simulation = networks.dataset()
-        if networks.finished.any():
-            files = _write(study, paths, dataset, simulation)
-    return Results(dataset, simulation, tuple(files))
+    if store is None and study.run.store is not None:
+        store = Path(output_dir) / study.run.store
+    theory = Theory(study.problems(), study.optimal, study.chosen, study.output.observables, study.run.tile_cells)
+    about = {"theory": study.theory.slug, "version": __version__, "study": study.document}
+    with contextlib.ExitStack() as stack:
+        tiles = trained = None
+        if store is not None:
+            tiles = stack.enter_context(Store(store, theory.identity(), about))
+            if simulator is not None:
+                identity = identity_of_networks(study, simulator)
+                trained = stack.enter_context(Store(Path(store) / NETWORKS, identity, about))
+        if executor is None:
+            executor = stack.enter_context(opened(study.run.workers, study.run.scheduler))
+        dataset = _labelled(study, theory, study.axes, executor, tiles)
+        files = _write(study, paths, dataset)
+        if simulator is None:
+            return Results(dataset, None, tuple(files))
+        problems = [study.optimised(problem) for problem in study.problems(study.simulation_axes())]
+        at_points = Theory(problems, (), study.chosen, study.output.observables, study.run.tile_cells)
+        beside = _labelled(study, at_points, study.simulation_axes(), executor, None)
+        networks = Networks(study, problems, beside, simulator)
+        try:
+            networks.simulate(executor, trained)
+        finally:
+            simulation = networks.dataset()
+            if networks.finished.any():
+                files = _write(study, paths, dataset, simulation)
+        return Results(dataset, simulation, tuple(files))
 
 
-def _solve(study: Study, axes: Axes) -> xr.Dataset:
-    return _labelled(study, [study.optimised(problem) for problem in study.problems(axes)], axes)
-
-
-def _labelled(study: Study, problems: Sequence[Problem], axes: Axes) -> xr.Dataset:
+def _labelled(study: Study, theory: Theory, axes: Axes, executor: Executor | None, store: Store | None) -> xr.Dataset:
     """Solutions of all problems as one dataset, its dimensions in the order of the axes."""
     import xarray as xr
 
-    parts = []
-    for problem in _progress(problems):
-        part = run(problem, study.output.observables)
-        # an optimum that happens not to vary is still a result
-        constant = {name: xr.DataArray(problem.cells.arrays[name].item(), attrs=parameter_attributes(problem, name))
-                    for name in study.chosen if name not in part.coords}
-        parts.append(part.assign_coords(constant))
+    parts = theory.collect(executor, store)
     for name in reversed(study.fixed_axes):
-        parts = _concatenated(xr, parts, problems[0], name, axes[name])
+        parts = _concatenated(xr, parts, theory.problems[0], name, axes[name])
     (dataset,) = parts
     dataset = dataset.transpose(*axes, ...)
-    given = {name: plain(dataset.coords[name]) for name in dataset.coords if name in study.theory.parameters}
-    dataset.attrs["parameters"] = json.dumps({**plain_parameters(problems[0]), **given})
+    given = {name: _plain(dataset.coords[name]) for name in dataset.coords if name in study.theory.parameters}
+    dataset.attrs["parameters"] = json.dumps({**plain_parameters(theory.problems[0]), **given})
+    dataset.attrs["study"] = json.dumps(study.document)
     return dataset
+
+
+def _plain(values: xr.DataArray) -> Any:
+    """A parameter as JSON data; of a large grid of optima, where they are found."""
+    if values.size > _LONGEST_LIST:
+        return {"dims": list(values.dims), "variable": values.name}
+    return plain(values)
 
 
 def _concatenated(xr: Any, parts: list, problem: Problem, name: str, values: Sequence[Any]) -> list:
@@ -147,12 +157,6 @@ def _without_differing_labels(parts: list) -> list:
     own = [name for name in parts[0].dims if name in parts[0].coords and name not in parts[0]["converged"].dims]
     differ = [name for name in own if not all(parts[0][name].equals(part[name]) for part in parts)]
     return [part.drop_vars(differ) for part in parts]
-
-
-def _progress(problems: Sequence[Problem]) -> Iterable[Problem]:
-    from tqdm import tqdm
-
-    return tqdm(problems, desc="theory", unit="problem", disable=None if len(problems) > 1 else True, leave=False)
 
 
 def _paths(study: Study, directory: Path) -> dict[str, list[Path]]:
@@ -186,10 +190,9 @@ def _write(study: Study, paths: Mapping[str, list[Path]], dataset: xr.Dataset,
     """Write the theory, or with a simulation what it adds; return every file there is."""
     if simulation is None:
         for path in paths["table"]:
-            write_csv(path, from_dataset(dataset), header_of_dataset(dataset))
+            write_csv(path, pieces_of_dataset(dataset), header_of_dataset(dataset))
         for path in paths["netcdf"]:
-            with replacing(path) as temporary:
-                dataset.to_netcdf(temporary, engine="scipy")
+            write_dataset(path, dataset)
     else:
         for path in paths["simulation"]:
             write_csv(path, simulation_table(simulation), header_of_dataset(simulation))

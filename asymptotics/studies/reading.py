@@ -16,25 +16,33 @@ from ..files import reason
 from ..parameters import Observable
 from ..problem import Problem, nearest
 from ..theories import THEORIES
+from .results import left_behind, stated_problem
 from .sections import Section, is_number, shown
-from .study import CHOSEN, Axes, Output, Simulation, Study
+from .study import CHOSEN, Axes, Output, Run, Simulation, Study
 
 _LARGEST_AXIS = 10**7
 
 
 def load(path: str | Path) -> Study:
-    """Read and check a study file.
+    """Read and check a study: from its file, or from what it left behind.
 
     Parameters
     ----------
     path : path-like
-        A TOML file.
+        A study file (TOML); a table (.csv) or dataset (.nc) that a study wrote; a store; a dataset (.nc) of a problem.
 
     Raises
     ------
     ParameterError
         Named after the key at fault, such as `axes.alpha`.
     """
+    found = left_behind(path)
+    if found is not None:
+        document, name = found
+        if "study" in document:
+            return parse(document["study"], name)
+        problem = stated_problem(str(path), document)
+        return Study(name, type(problem), {}, {}, stated=problem)
     try:
         with open(path, "rb") as file:
             document = tomllib.load(file)
@@ -48,13 +56,13 @@ def load(path: str | Path) -> Study:
 def parse(document: Mapping[str, Any], name: str = "study") -> Study:
     """Check the content of a study file; the problems it states are built once to see that they exist."""
     top = Section("", document, ("theory", "optimal", "parameters", "axes", "output", "simulation", "run"))
-    if "run" in top.table:
-        raise ParameterError("run", "is not supported yet; leave the section out")
     theory = find_theory(top.string("theory", required=True))
     parameters = dict(Section("parameters", top.section("parameters"), theory.parameters).table)
     axes = {key: _axis(theory, f"axes.{key}", key, value)
             for key, value in Section("axes", top.section("axes"), theory.parameters).table.items()}
-    study = Study(name, theory, parameters, axes, top.strings("optimal"))
+    content = {key: value for key, value in document.items() if key != "run"}
+    run = _run(Section("run", top.section("run"), _names(Run)))
+    study = Study(name, theory, parameters, axes, top.strings("optimal"), run=run, document=content)
     _check_parameters(study)
     _check_optimal(study)
     problems = _build(study, axes, "axes")
@@ -179,12 +187,26 @@ def _output(study: Study, known: Mapping[str, Observable], section: Section) -> 
     return output
 
 
+def _run(section: Section) -> Run:
+    whole = {name: section.whole(name, low=1) if name in section.table else None for name in ("workers", "tile_cells")}
+    store, scheduler = section.string("store"), section.string("scheduler")
+    if store is not None:
+        _check_inside("run.store", store)
+    if scheduler is not None and whole["workers"] is not None:
+        raise ParameterError("run.scheduler", "excludes workers: a cluster has its own")
+    return Run(store, whole["workers"], scheduler, whole["tile_cells"])
+
+
 def _check_path(name: str, path: str, suffixes: tuple[str, ...]) -> None:
+    _check_inside(name, path)
+    if Path(path).suffix.lower() not in suffixes:
+        raise ParameterError(name, f"must end in {' or '.join(suffixes)}, got {shown(path)}")
+
+
+def _check_inside(name: str, path: str) -> None:
     # a study file is data: it must not write elsewhere, nor over files of another kind
     if Path(path).is_absolute() or ".." in Path(path).parts:
         raise ParameterError(name, f"must be a path inside the output directory, got {shown(path)}")
-    if Path(path).suffix.lower() not in suffixes:
-        raise ParameterError(name, f"must end in {' or '.join(suffixes)}, got {shown(path)}")
 
 
 def _simulation(study: Study, section: Section) -> Simulation:

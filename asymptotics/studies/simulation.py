@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,11 @@ import numpy as np
 from ..errors import ParameterError
 from ..problem import Problem
 from ..tables import Table, column, from_dataset
+from .engine import Task, compute
+from .executors import check_sendable
+from .fingerprint import fingerprint
+from .pieces import Piece, Variable
+from .store import Store
 from .study import Study
 
 if TYPE_CHECKING:
@@ -33,8 +39,30 @@ def find_simulator(slug: str) -> Simulator:
         raise ParameterError("simulation", f"the simulator of {slug} cannot be loaded ({error})") from None
 
 
+def simulate_networks(
+    simulator: Simulator, problem: Problem, sizes: Mapping[str, int], seeds: Sequence[np.random.SeedSequence]
+) -> Piece:
+    """One network for every seed, along the first axis; runs in any process."""
+    networks = [simulator(problem, sizes, seed) for seed in seeds]
+    variables: dict[str, Variable] = {}
+    for name in networks[0]:
+        values = np.stack([np.asarray(network[name], dtype=np.float64) for network in networks])
+        variables[name] = (("network", *(f"{name}_{axis}" for axis in range(1, values.ndim))), values, {})
+    return Piece(variables)
+
+
+def identity_of_networks(study: Study, simulator: Simulator) -> dict[str, Any]:
+    """All that single networks of a study depend on; not how many there are."""
+    assert study.simulation is not None
+    return {
+        "kind": "networks", "theory": study.theory.slug, "optimal": study.optimal, "d": study.simulation.d,
+        "seed": study.simulation.seed, "problems": list(map(fingerprint, study.problems(study.simulation_axes()))),
+        "simulator": f"{simulator.__module__}:{getattr(simulator, '__qualname__', '')}",
+    }
+
+
 class Networks:
-    """The simulated networks of a study, as far as they got.
+    """The simulated networks of a study, as far as they got: work for the engine, a tile a network.
 
     Parameters
     ----------
@@ -43,49 +71,64 @@ class Networks:
         One per combination of values of the fixed axes, at the points of the simulation.
     theory : xarray.Dataset
         Their solution.
+    simulator : callable
+        See `find_simulator`.
     """
 
-    def __init__(self, study: Study, problems: Sequence[Problem], theory: xr.Dataset) -> None:
+    unit = "network"
+
+    def __init__(self, study: Study, problems: Sequence[Problem], theory: xr.Dataset, simulator: Simulator) -> None:
         assert study.simulation is not None
         self.study = study
         self.problems = problems
         self.theory = theory
+        self.simulator = simulator
         self.seeds = study.simulation.seeds
+        self.root = study.simulation.seed
         self.sizes = {} if study.simulation.d is None else {"d": study.simulation.d}
         self.shape = tuple(map(len, study.simulation_axes().values()))
         self.finished = np.zeros((*self.shape, self.seeds), dtype=bool)
         self.samples: dict[str, np.ndarray] = {}
 
-    def simulate(self, simulator: Simulator) -> None:
+    def __len__(self) -> int:
+        return self.finished.size
+
+    def key(self, number: int) -> str:
+        """See `Work`: point and repetition; more seeds later are more tiles."""
+        point, repetition = divmod(number, self.seeds)
+        return f"{point}-{repetition}"
+
+    def task(self, number: int) -> Task:
+        """See `Work`."""
+        point, repetition = divmod(number, self.seeds)
+        # the network depends on its point and repetition only, not on what was simulated before
+        seed = np.random.SeedSequence(self.root, spawn_key=(point, repetition))
+        return Task(simulate_networks, (self.simulator, self._cell(point), self.sizes, [seed]))
+
+    def keep(self, number: int, piece: Piece) -> None:
+        """What one network measured; trailing axes come last."""
+        place = np.unravel_index(number, self.finished.shape)
+        for name, (_, values, _) in piece.variables.items():
+            if name in self.theory:
+                (value,) = values
+                samples = self.samples.setdefault(name, np.full(self.finished.shape + value.shape, np.nan))
+                samples[place] = np.where(np.isfinite(value), value, np.nan)
+        self.finished[place] = True
+
+    def simulate(self, executor: Executor | None = None, store: Store | None = None) -> None:
         """Train every network; what is finished stays if this is interrupted."""
-        from tqdm import tqdm
+        check_sendable(executor, [("simulation", self.simulator)])
+        compute(self, self.keep, executor, store)
 
-        assert self.study.simulation is not None
-        with tqdm(total=self.finished.size, desc="networks", unit="network", disable=None, leave=False) as bar:
-            for point, (index, cell) in enumerate(self._cells()):
-                for repetition in range(self.seeds):
-                    # the network depends on its point and repetition only, not on what was simulated before
-                    seed = np.random.SeedSequence(self.study.simulation.seed, spawn_key=(point, repetition))
-                    for name, value in simulator(cell, self.sizes, seed).items():
-                        if name in self.theory:
-                            self._keep(name, (*index, repetition), np.asarray(value, dtype=np.float64))
-                    self.finished[(*index, repetition)] = True
-                    bar.update()
-
-    def _keep(self, name: str, place: tuple[int, ...], value: np.ndarray) -> None:
-        """Store what one network measured; trailing axes come last."""
-        samples = self.samples.setdefault(name, np.full(self.finished.shape + value.shape, np.nan))
-        samples[place] = np.where(np.isfinite(value), value, np.nan)
-
-    def _cells(self) -> Iterator[tuple[tuple[int, ...], Problem]]:
-        """Every point with its problem, which has no axes left."""
+    def _cell(self, point: int) -> Problem:
+        """The problem of a point, which has no axes left."""
         fixed = self.study.fixed_axes
         lengths = dict(zip(self.study.axes, self.shape, strict=True))
-        order = np.arange(len(self.problems)).reshape([lengths[name] for name in fixed])
-        for index in np.ndindex(self.shape):
-            place = dict(zip(self.study.axes, index, strict=True))
-            which = order[tuple(place.pop(name) for name in fixed)]
-            yield index, self.problems[int(which)].isel(**place)
+        place = dict(zip(self.study.axes, map(int, np.unravel_index(point, self.shape)), strict=True))
+        which = 0
+        for name in fixed:
+            which = which * lengths[name] + place.pop(name)
+        return self.problems[which].isel(**place)
 
     def dataset(self) -> xr.Dataset:
         """Number of `networks`; per observable its mean, and `<name>_theory`, `_standard_error`, `_z`, ..."""

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..errors import ParameterError
 from ..problem import Problem, grid
 
 # the parameters that the method `optimal_<name>` of a problem chooses
@@ -41,9 +42,26 @@ class Simulation:
     seed: int = 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Where a study is computed, and where finished tiles are kept; the results do not depend on it.
+
+    `workers` are processes of this machine; `scheduler` is the address of a dask scheduler instead.
+    """
+
+    store: str | None = None
+    workers: int | None = None
+    scheduler: str | None = None
+    tile_cells: int | None = None
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Study:
-    """A checked study file."""
+    """A checked study file.
+
+    `document` is its content without the section [run].  A study that was found in the dataset of a problem, which no
+    study file made, has that problem as `stated`, and neither parameters nor axes.
+    """
 
     name: str
     theory: type[Problem]
@@ -52,6 +70,25 @@ class Study:
     optimal: tuple[str, ...] = ()
     output: Output = Output()
     simulation: Simulation | None = None
+    run: Run = Run()
+    document: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    stated: Problem | None = None
+
+    @property
+    def problem(self) -> Problem:
+        """The problem that the study states, with its axes; at the optimum where parameters are left to the theory.
+
+        Raises
+        ------
+        ParameterError
+            If an axis over a fixed parameter makes several: see `problems`.
+        """
+        if self.stated is not None:
+            return self.stated
+        if self.fixed_axes:
+            raise ParameterError(f"axes.{self.fixed_axes[0]}", "makes one problem for every value: see problems()")
+        (problem,) = self.problems()
+        return self.optimised(problem)
 
     @property
     def fixed_axes(self) -> tuple[str, ...]:
@@ -71,6 +108,8 @@ class Study:
         axes : mapping, optional
             Other values along the same axes.
         """
+        if self.stated is not None:
+            return [self.stated]
         axes = self.axes if axes is None else axes
         cells = grid(**{name: axes[name] for name in axes if name not in self.fixed_axes})
         placeholder = {name: 1.0 for name in self.chosen

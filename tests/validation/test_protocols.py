@@ -164,50 +164,41 @@ def test_networks_do_not_depend_on_workers_or_other_settings():
     assert run(TINY, seed=6, workers=1).rows != one.rows
 
 
-def test_blas_threads_are_restored(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
-    with engine._one_blas_thread():
-        assert engine.os.environ["OMP_NUM_THREADS"] == engine.os.environ["MKL_NUM_THREADS"] == "1"
-    assert engine.os.environ["OMP_NUM_THREADS"] == "7" and "MKL_NUM_THREADS" not in engine.os.environ
+def test_a_killed_run_continues(tmp_path):
+    place = tmp_path / "store"
+    whole = run(TINY, workers=1, store=place)
+    tiles = sorted((place / "tiles").iterdir())
+    before = {tile: tile.read_bytes() for tile in tiles}
+    networks = [entry for entry in log(place) if entry["event"] == "finished"]
+    assert len(networks) == len(tiles) == len(engine.Networks(TINY, 0))
+    tiles[0].unlink()
+    tiles[-1].write_bytes(before[tiles[-1]][:-100])  # cut short
+    assert run(TINY, workers=1, store=place).rows == whole.rows
+    assert {tile: tile.read_bytes() for tile in sorted((place / "tiles").iterdir())} == before
+    again = [entry["file"] for entry in log(place) if entry["event"] == "finished"][len(networks):]
+    assert sorted(again) == [tiles[0].name, tiles[-1].name]
+    assert run(TINY, workers=1, store=place).rows == whole.rows
+    assert len([entry for entry in log(place) if entry["event"] == "finished"]) == len(networks) + 2
 
 
-def test_a_killed_run_continues(tmp_path, monkeypatch):
-    path = tmp_path / "networks.jsonl"
-    whole = run(TINY, workers=1, journal=path)
-    lines = path.read_text().splitlines()
-    assert len(lines) == 1 + sum(TINY.required().values())
-    path.write_text("\n".join(lines[:20]) + "\n" + lines[20][:30])  # killed while writing
-    simulated = []
-    simulate = engine._simulate
-
-    def watched(*arguments):
-        for key, values in simulate(*arguments):
-            simulated.append(key)
-            yield key, values
-
-    monkeypatch.setattr(engine, "_simulate", watched)
-    resumed = run(TINY, workers=1, journal=path)
-    assert resumed.rows == whole.rows
-    assert len(simulated) == len(lines) - 20
-    assert sorted(path.read_text().splitlines()[1:]) == sorted(lines[1:])
-    run(TINY, workers=1, journal=path)
-    assert len(simulated) == len(lines) - 20
+def log(place):
+    return [json.loads(line) for line in (place / "log.jsonl").read_text().splitlines()]
 
 
-def test_a_foreign_journal_is_left_alone(tmp_path):
-    path = tmp_path / "networks.jsonl"
-    for content in ("", '{"version": "0", "seed": 0}\n', "not json\n", "\xff"):
-        path.write_bytes(content.encode("latin-1"))
-        if not content:
-            run(TINY, workers=1, journal=path)
-            content = path.read_text()
-            with pytest.raises(ParameterError, match="another run"):
-                run(TINY, seed=1, workers=1, journal=path)
-        else:
-            with pytest.raises(ParameterError, match="move it away"):
-                run(TINY, workers=1, journal=path)
-        assert path.read_bytes() == content.encode("latin-1")
+def test_more_networks_later_continue_too(tmp_path):
+    fewer = dataclasses.replace(TINY, networks={8: 20, 16: 10}, laws=())
+    run(fewer, workers=1, store=tmp_path)
+    assert run(TINY, workers=1, store=tmp_path).rows == run(TINY, workers=1).rows
+
+
+def test_a_foreign_store_is_left_alone(tmp_path):
+    run(TINY, workers=1, store=tmp_path / "store")
+    before = (tmp_path / "store" / "study.json").read_bytes()
+    with pytest.raises(ParameterError, match="belongs to another study"):
+        run(TINY, seed=1, workers=1, store=tmp_path / "store")
+    assert (tmp_path / "store" / "study.json").read_bytes() == before
+    with pytest.raises(ParameterError, match="is not a store: it holds store"):
+        run(TINY, workers=1, store=tmp_path)
 
 
 @pytest.mark.parametrize("options", [{"seed": -1}, {"seed": 0.5}, {"workers": 0}, {"workers": True}])
@@ -227,9 +218,9 @@ def test_command(tmp_path, capsys, tiny_command):
     shown = capsys.readouterr().out
     assert code == (0 if "outcome: passed" in shown else 1)
     assert {path.name for path in place.iterdir()} == {f"tiny-quick{end}" for end in (
-        ".csv", ".txt", ".png", ".networks.jsonl")}
+        ".csv", ".txt", ".png", ".store")}
     assert (place / "tiny-quick.txt").read_text().strip() in shown
-    assert json.loads((place / "tiny-quick.networks.jsonl").read_text().splitlines()[0])["seed"] == 0
+    assert json.loads((place / "tiny-quick.store" / "study.json").read_text())["seed"] == 0
 
 
 def test_command_fails_with_a_wrong_theory(capsys, monkeypatch):
@@ -241,7 +232,7 @@ def test_command_fails_with_a_wrong_theory(capsys, monkeypatch):
 
     monkeypatch.setitem(command.PROTOCOLS, "wrong", lambda size: dataclasses.replace(right, simulate=simulate))
     # a local function cannot be sent to other processes
-    monkeypatch.setattr(engine, "ProcessPoolExecutor", lambda *rest, **options: engine_threads())
+    monkeypatch.setattr(engine, "Pool", lambda workers: engine_threads())
     assert command.main(["wrong", "--workers", "1"]) == 1
     assert "outcome: failed" in capsys.readouterr().out
 
