@@ -72,8 +72,9 @@ class Prediction:
 class Problem:
     """A question to a theory: a frozen value whose fields are declared with `parameter(...)`.
 
-    Subclasses declare `slug`, `title`, `source`, `prediction` (a `Prediction` subclass) and `table_parameters` (the
-    cell parameters on which the expensive tables depend), and implement `_solve`.
+    Subclasses declare `slug`, `title`, `source`, `prediction` (a `Prediction` subclass), `table_parameters` (the cell
+    parameters on which the expensive tables depend) and `is_limit` (whether a simulation needs an input dimension d
+    that the problem does not have), and implement `_solve`.
     """
 
     slug: ClassVar[str] = ""
@@ -81,6 +82,7 @@ class Problem:
     source: ClassVar[str] = ""
     prediction: ClassVar[type[Prediction]] = Prediction
     table_parameters: ClassVar[tuple[str, ...]] = ()
+    is_limit: ClassVar[bool] = True
     parameters: ClassVar[Mapping[str, Parameter]] = {}
 
     cells: Cells

@@ -20,7 +20,7 @@ STUDIES, FIGURES, PAGE = ROOT / "examples", ROOT / "docs" / "gallery", ROOT / "d
 HEAD = """# Gallery
 
 Every figure here was made by the study file below it: `asymptotics run examples/NAME.toml`; all of them by
-`python docs/make_gallery.py`.
+`python docs/make_gallery.py`. [studies.md](studies.md) says what such a file may contain.
 """
 
 

@@ -219,10 +219,10 @@ def _simulation(study: Study, section: Section) -> Simulation:
     for name, values in study.axes.items():
         if len(values) > 1 and name not in points:
             raise ParameterError("simulation.points", f"must have every axis longer than one; {name} is missing")
-    own = "d" in study.theory.parameters
-    if own and "d" in section.table:
-        raise ParameterError(section.key("d"), f"is a parameter of {study.theory.slug}; leave it out here")
-    return Simulation(None if own else section.whole("d", low=1), points, section.whole("seeds", low=2, default=8),
+    limit = study.theory.is_limit
+    if not limit and "d" in section.table:
+        raise ParameterError(section.key("d"), f"must be left out: {study.theory.slug} has its sizes as parameters")
+    return Simulation(section.whole("d", low=1) if limit else None, points, section.whole("seeds", low=2, default=8),
                       section.whole("seed", low=0, default=0))
 
 

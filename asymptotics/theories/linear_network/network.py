@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,6 +28,8 @@ from .invariants import ROUNDED
 
 class InitialisedNetwork(Problem):
     """A two-layer linear network f(x) = gamma sum_i u_i w_i x = F x, its initial weights and learning rates."""
+
+    is_limit: ClassVar[bool] = False
 
     u: Any = parameter("initial output weights; or give uu, ww and uw", symbol="u", kind="vector", default=None)
     w: Any = parameter("initial input weights, as many as u", symbol="w", kind="vector", default=None)

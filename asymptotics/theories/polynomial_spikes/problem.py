@@ -53,6 +53,7 @@ class PolynomialSpikes(Problem):
     title: ClassVar[str] = "Polynomial spikes of one gradient step"
     source: ClassVar[str] = "arXiv:2310.07891; docs/theories/polynomial_spikes.md"
     prediction: ClassVar[type[PolynomialSpikesPrediction]] = PolynomialSpikesPrediction
+    is_limit: ClassVar[bool] = False
     table_parameters: ClassVar[tuple[str, ...]] = ("eta", "d", "p", "n0", "noise_var")
 
     activation: Any = parameter("activation of the hidden units", symbol=r"\sigma", kind="nonlinearity")

@@ -40,6 +40,7 @@ class BalancedLinearNetwork(Problem):
     title: ClassVar[str] = "Training of a linear network with balanced layers and several outputs"
     source: ClassVar[str] = "Fukumizu 1998; Braun et al. 2022; arXiv:2409.14623; docs/theories/linear_network_inputs.md"
     prediction: ClassVar[type[BalancedLinearNetworkPrediction]] = BalancedLinearNetworkPrediction
+    is_limit: ClassVar[bool] = False
 
     W1: Any = parameter("initial weights of the first layer, H rows of D", symbol="W_1", kind="matrix")
     W2: Any = parameter("initial weights of the second layer, O rows of H", symbol="W_2", kind="matrix")

@@ -34,6 +34,7 @@ class LinearNetworkEnsemble(Problem):
     title: ClassVar[str] = "Linear networks averaged over Gaussian initial weights"
     source: ClassVar[str] = "arXiv:2401.07085; docs/theories/linear_network_ensemble.md"
     prediction: ClassVar[type[LinearNetworkEnsemblePrediction]] = LinearNetworkEnsemblePrediction
+    is_limit: ClassVar[bool] = False
     table_parameters: ClassVar[tuple[str, ...]] = ("p", "var_u", "var_w", "correlation", "eta_u", "eta_w")
 
     p: Any = parameter("hidden units", symbol="p", kind="size", low=1)

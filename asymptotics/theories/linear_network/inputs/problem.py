@@ -35,6 +35,8 @@ ROUNDED = 1e-12  # a covariance may be asymmetric or negative by this, relativel
 class InputsNetwork(Problem):
     """A two-layer linear network with D inputs, its initial weights and rates, and the data."""
 
+    is_limit: ClassVar[bool] = False
+
     u: Any = parameter("initial output weights, p of them", symbol="u", kind="vector")
     W: Any = parameter("initial input weights, p rows of D", symbol="W", kind="matrix")
     target: Any = parameter(

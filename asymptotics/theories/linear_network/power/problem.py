@@ -42,6 +42,7 @@ class PowerNetwork(Problem):
     title: ClassVar[str] = "Training of a finite-width network of quadratic units"
     source: ClassVar[str] = "beyond arXiv:2401.07085; docs/theories/linear_network_power.md"
     prediction: ClassVar[type[PowerNetworkPrediction]] = PowerNetworkPrediction
+    is_limit: ClassVar[bool] = False
 
     u: Any = parameter("initial output weights", symbol="u", kind="vector")
     w: Any = parameter("initial input weights, as many as u", symbol="w", kind="vector")
