@@ -244,7 +244,9 @@ def _numeric(declared: Parameter, name: str, value: Any) -> np.ndarray:
     array = array.astype(np.float64)
     declared.check_range(name, array)
     if declared.kind in ("size", "sizes"):
-        if np.any(array != np.floor(array)) or np.any(np.abs(array) > 2**53):
+        if np.any(np.abs(array) > 2**53):
+            raise ParameterError(name, f"must be {declared.range} and <= 2^53, got {_shown(value)}")
+        if np.any(array != np.floor(array)):
             raise ParameterError(name, f"must be {declared.range}, got {_shown(value)}")
         array = array.astype(np.int64)
     array.setflags(write=False)

@@ -73,7 +73,7 @@ def main() -> None:
         print(f"loss below the {level:4.0%} quantile, {column:.2e}:  {share:14.1%} {(share - level) / error:+5.1f}")
     law = laws["alignment"]
     z = (np.mean(aligned) - law.mean()) / (law.std() / np.sqrt(options.networks))
-    print(f"mean of 1 - |cos| at the end: {1 - law.mean():.3e}, trained {1 - np.mean(aligned):.3e}     {z:+5.1f}")
+    print(f"mean of 1 - |cos| at the end: {1 - law.mean():.3e}, trained {1 - np.mean(aligned):.3e}   z {z:+5.1f}")
 
 
 def trained(

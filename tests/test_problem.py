@@ -425,7 +425,7 @@ def test_paired_parameters_become_coordinates_of_one_axis() -> None:
         ({"alpha": xr.DataArray(["x"], dims="alpha")}, "alpha: must be a number > 0, got array(['x']"),
         ({"n": 0}, "n: must be >= 1, got 0"),
         ({"n": 1.5}, "n: must be a whole number >= 1 or null, got 1.5"),
-        ({"n": 1e300}, "n: must be a whole number >= 1 or null, got 1e+300"),
+        ({"n": 1e300}, "n: must be a whole number >= 1 or null and <= 2^53, got 1e+300"),
         ({"levels": 1.0}, "levels: must be a list of numbers, got 1.0"),
         ({"levels": []}, "levels: must be a list of numbers, got []"),
         ({"levels": [1, 2, 3, 4]}, "levels: must have at most 3 values, got 4"),

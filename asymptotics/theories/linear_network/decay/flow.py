@@ -99,7 +99,8 @@ def points_of(c: Constants, mu: Array, t: Array) -> Points:
     with np.errstate(over="ignore"):
         m = np.where(c.k > 0, np.minimum(mu / np.where(c.k > 0, c.k, 1.0), LARGEST), 1.0)
         tau = np.where(c.k > 0, np.minimum(c.k * t, LONGEST), 0.0)
-        length = np.minimum(2 * mu * t, LARGEST)
+        # both end together
+        length = np.minimum(np.where(c.k * t > LONGEST, 2 * m * LONGEST, 2 * mu * t), LARGEST)
     return Points(
         np.where(positive, c.bP, c.bQ), np.where(positive, c.bQ, c.bP), c.Gam, c.kap, np.abs(c.A),
         np.where(positive, c.F0, -c.F0), np.maximum(m, SMALLEST), tau, length,

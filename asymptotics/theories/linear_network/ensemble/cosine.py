@@ -28,7 +28,7 @@ COSINE_STEP = 0.2
 MOST_ROWS = 20_000
 STEEPEST = 4.0  # change of the zero of F from row to row that is resolved
 KINKED = 1.25  # power of the change that estimates the error: what the zero of F leaves behind converges more slowly
-_SCAN = 512
+_SCAN, _NARROWINGS = 512, 3
 
 
 def angle_table(law: InitialLaw, s: Array, step: float) -> AngleTable:
@@ -38,14 +38,23 @@ def angle_table(law: InitialLaw, s: Array, step: float) -> AngleTable:
     """
     stiffness = law.tau * law.stiffness(s if law.tau > 0 else s[:1])
     reach = 42 / (law.p - 1) + 2 - 0.5 * math.log(law.rest)
-    width = step * min(1.0, 1.5 / math.sqrt(law.p))
-    half = math.ceil(reach / width)
-    y = width * np.arange(-half, half + 1)
+    low, high = -reach, reach
+    for _ in range(_NARROWINGS):
+        scan = np.linspace(low, high, _SCAN)
+        inside = np.nonzero(np.any(_log_weights(law, stiffness, scan) > -DEPTH, axis=0))[0]
+        low, high = scan[max(inside[0] - 1, 0)], scan[min(inside[-1] + 1, _SCAN - 1)]
+    y = spaced(low, high, step * min(1.0, 1.5 / math.sqrt(law.p)))
     log_sech = math.log(2) - np.logaddexp(y, -y)
-    weights = (law.p - 1) * log_sech - 2 * stiffness[:, None] / (1 + np.exp(np.minimum(-2 * y, 600.0)))
-    weights = np.exp(weights - np.max(weights, axis=1, keepdims=True))
+    weights = np.exp(_log_weights(law, stiffness, y))
     weights /= np.sum(weights, axis=1, keepdims=True)
     return AngleTable(log_sech, weights, -0.5 * math.log1p(float(np.max(stiffness)) / law.p))
+
+
+def _log_weights(law: InitialLaw, stiffness: Array, y: Array) -> Array:
+    """ln of the weights of each row, in units of the largest."""
+    log_sech = math.log(2) - np.logaddexp(y, -y)
+    weights = (law.p - 1) * log_sech - 2 * stiffness[:, None] / (1 + np.exp(np.minimum(-2 * y, 600.0)))
+    return weights - np.max(weights, axis=1, keepdims=True)
 
 
 def zero_of_coefficient(flow: Flow, s: Array, t: float) -> Array:

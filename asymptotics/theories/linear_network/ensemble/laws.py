@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ....datasets import attributes_of, coordinates
-from ....errors import ParameterError
+from ....errors import AccuracyWarning, ParameterError
 from .averages import Ensemble, final_kernel_moments
 from .flow import Evolution, Flow, flow_of
 from .initial_law import STEP, InitialLaw, lattice
-from .linear_laws import LinearCoefficient, LinearKernel, LinearLoss
+from .linear_laws import GapMixture, LinearKernel
 from .radius_laws import FromRadius
 from .regions import Regions
 from .scalar_laws import Constant, EscapeTime, FinalAlignment, FinalKernel, ScalarLaw
@@ -34,6 +35,13 @@ AT_TIME = ("coefficient", "excess_loss", "ntk")
 UNKNOWN = Constant(math.nan)
 
 
+def _numbers(name: str, given: ArrayLike) -> Array:
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ParameterError(name, f"must be numbers, got {given!r:.60}") from None
+
+
 class Distribution:
     """The law of a number over the initial weights, in the manner of `scipy.stats`.
 
@@ -49,6 +57,10 @@ class Distribution:
         self.shape = shape
         self._laws = laws
 
+    def __repr__(self) -> str:
+        kinds = sorted({type(law).__name__ for law in self._laws})
+        return f"Distribution({', '.join(kinds)}: cells of shape {self.shape})"
+
     def pdf(self, x: ArrayLike) -> Any:
         """Density at x."""
         return self._each("pdf", "x", x)
@@ -63,7 +75,7 @@ class Distribution:
 
     def ppf(self, q: ArrayLike) -> Any:
         """Quantile at the probability q, 0 < q < 1."""
-        levels = np.asarray(q, dtype=np.float64)
+        levels = _numbers("q", q)
         if np.any(~((levels > 0) & (levels < 1))):
             wrong = levels[~((levels > 0) & (levels < 1))][0] if levels.ndim else float(levels)
             raise ParameterError("q", f"must be > 0 and < 1, got {wrong:g}")
@@ -78,14 +90,14 @@ class Distribution:
         return np.reshape([law.std() for law in self._laws], self.shape)[()]
 
     def _each(self, method: str, name: str, given: ArrayLike) -> Any:
-        values = np.asarray(given, dtype=np.float64)
+        values = _numbers(name, given)
         if np.any(np.isnan(values)):
             raise ParameterError(name, "must be a number, got nan")
         try:
             whole = np.broadcast_shapes(values.shape, self.shape)
         except ValueError:
             raise ParameterError(name, f"must broadcast with the cells, of shape {self.shape}, got shape "
-                                       f"{values.shape}") from None
+                                       f"{values.shape}: levels go on axes in front of those of the cells") from None
         # cells are the last axes
         spread = np.broadcast_to(values, whole)
         lead = whole[:len(whole) - len(self.shape)]
@@ -114,9 +126,9 @@ def quantiles(problem: LinearNetworkEnsemble, levels: ArrayLike, observables: It
     """See `LinearNetworkEnsemble.quantiles`."""
     import xarray as xr
 
-    probabilities = np.atleast_1d(np.asarray(levels, dtype=np.float64))
-    if probabilities.ndim != 1 or not probabilities.size:
-        raise ParameterError("levels", "must be a list of probabilities")
+    probabilities = np.atleast_1d(_numbers("levels", levels))
+    if probabilities.ndim != 1 or not probabilities.size or np.any(~((probabilities > 0) & (probabilities < 1))):
+        raise ParameterError("levels", f"must be a list of probabilities > 0 and < 1, got {levels!r:.60}")
     if "level" in problem.dims:
         raise ParameterError("level", "is the name of an axis of the problem; rename it")
     lead = probabilities.reshape(-1, *(1,) * len(problem.shape))
@@ -155,6 +167,21 @@ def escape_time(cell: Cell) -> ScalarLaw:
     return EscapeTime(cell["p"], offset, flow.rate * flow.target)
 
 
+def warn_of_large_weights(cells: Cells) -> None:
+    """Say how many cells are not in the limit of small weights."""
+    with np.errstate(over="ignore", under="ignore"):
+        own = {name: np.asarray(values, dtype=np.float64) for name, values in cells.arrays.items()}
+        rho = own["correlation"] * np.sign(own["gamma"]) * np.sign(own["target_coefficient"])
+        a, b = own["eta_w"] * own["var_u"], own["eta_u"] * own["var_w"]
+        start = own["gamma"] ** 2 * own["p"] * (a + b + 2 * rho * np.sqrt(a * b))
+        drive = np.abs(own["gamma"] * own["target_coefficient"]) * np.sqrt(own["eta_u"] * own["eta_w"])
+    large = np.broadcast_to(start > 0.2 * drive, cells.shape)
+    if np.any(large):
+        warnings.warn(f"in {np.count_nonzero(large)} of {large.size} cells the initial weights are not small: their "
+                      "escape times are not accurate; at_time('coefficient').sf(A/2) is exact", AccuracyWarning,
+                      stacklevel=3)
+
+
 def final_ntk(cell: Cell) -> ScalarLaw:
     """Theta as t tends to infinity; eq. (18)."""
     if _at_rest(cell):
@@ -176,7 +203,9 @@ def coefficient(cell: Cell) -> ScalarLaw:
         return Constant(0.0)
     if _is_linear(cell):
         A = cell["target_coefficient"]
-        return _linear(cell, LinearCoefficient(linear_of(cell), cell["t"]), lambda r: A - r, A > 0)
+        ensemble = linear_of(cell)
+        moments = ensemble.coefficient(cell["t"]), ensemble.coefficient_spread(cell["t"])
+        return _linear(cell, lambda gaps: Coefficient(gaps, moments, gaps.largest), lambda r: A - r, A > 0, moments)
     flow = _flow(cell)
     if flow is None:
         return UNKNOWN
@@ -194,7 +223,10 @@ def excess_loss(cell: Cell) -> ScalarLaw:
     if _at_rest(cell):
         return Constant(factor * cell["target_coefficient"] ** 2)
     if _is_linear(cell):
-        return _linear(cell, LinearLoss(linear_of(cell), cell["t"], factor), lambda r: factor * r * r, False)
+        linear = linear_of(cell)
+        moments = factor * linear.square(cell["t"]), factor * linear.loss_spread(cell["t"])
+        return _linear(cell, lambda gaps: Loss(gaps, factor, moments, gaps.largest), lambda r: factor * r * r, False,
+                       moments)
     flow = _flow(cell)
     if flow is None:
         return UNKNOWN
@@ -238,11 +270,14 @@ def _from_radius(
     return FromRadius(at, rises, cell["p"], flow.law.window[:2], moments)
 
 
-def _linear(cell: Cell, mixture: ScalarLaw, of_gap: Callable[[Array], Array], rises: bool) -> ScalarLaw:
+def _linear(
+    cell: Cell, mixture: Callable[[GapMixture], ScalarLaw], of_gap: Callable[[Array], Array], rises: bool,
+    moments: tuple[float, float],
+) -> ScalarLaw:
     """One layer is not trained: a mixture, unless the other one starts at zero (or nothing is trained)."""
     ensemble = linear_of(cell)
     if ensemble.start != 0:
-        return mixture if abs(ensemble.correlation) < 1 else UNKNOWN
+        return mixture(GapMixture(ensemble, cell["t"])) if abs(ensemble.correlation) < 1 else UNKNOWN
     if ensemble.target == 0 or ensemble.rate * cell["t"] == 0:
         return Constant(float(of_gap(np.array(ensemble.target))))
 
@@ -250,7 +285,7 @@ def _linear(cell: Cell, mixture: ScalarLaw, of_gap: Callable[[Array], Array], ri
         return of_gap(ensemble.target * np.exp(-ensemble.rate * cell["t"] * cell["p"] * np.exp(s)))
 
     window = InitialLaw(cell["p"], 1.0, 0.0).window
-    return FromRadius(value, rises, cell["p"], window[:2], (mixture.mean(), mixture.std()))
+    return FromRadius(value, rises, cell["p"], window[:2], moments)
 
 
 LAWS: dict[str, Callable[[Cell], ScalarLaw]] = {

@@ -77,6 +77,23 @@ class LinearEnsemble:
         return (left * (self.target - self.start * self.correlation * X), abs(self.start) * across * left * np.sqrt(X),
                 weights)
 
+    def gap_in_units_of_decay(self, t: float) -> tuple[Array, Array, Array, Array]:
+        """Mean and standard deviation of r e^(kappa X) at given X, kappa X, and weights of X.
+
+        The rows resolve e^(-kappa X).
+        """
+        finer = max(1 / (1 + 0.5 * self.rate * t * self.p), 1 / _FINEST)
+        X, weights = self._rows(STEP * finer)
+        across = math.sqrt((1 - self.correlation) * (1 + self.correlation))
+        return (self.target - self.start * self.correlation * X, abs(self.start) * across * np.sqrt(X),
+                self.rate * t * X, weights)
+
+    def loss_spread(self, t: float) -> float:
+        """Standard deviation of r^2."""
+        mean, spread, weights = self.gap_given(t)
+        fourth = float((mean**4 + 6 * (mean * spread) ** 2 + 3 * spread**4) @ weights)
+        return math.sqrt(max(fourth - self.square(t) ** 2, 0.0))
+
     def coefficient_spread(self, t: float) -> float:
         """Standard deviation of F: that of its mean at given X, and the mean of that at given X."""
         mean, spread, weights = self.gap_given(t)

@@ -11,7 +11,7 @@ from ....errors import ParameterError
 from ....parameters import parameter
 from ....problem import Problem
 from ..declared import require_training
-from .laws import AT_TIME, Distribution, distribution, quantiles
+from .laws import AT_TIME, Distribution, distribution, quantiles, warn_of_large_weights
 from .prediction import LinearNetworkEnsemblePrediction
 from .solution import solve
 
@@ -83,7 +83,13 @@ class LinearNetworkEnsemble(Problem):
         -------
         Distribution
             NaN where there is no target or one layer is not trained.
+
+        Warns
+        -----
+        AccuracyWarning
+            Where weights are not small: E P > kap|A|/10 (E Q for a negative target).
         """
+        warn_of_large_weights(self.cells)
         return distribution(self.cells, "escape_time")
 
     def at_time(self, observable: str) -> Distribution:

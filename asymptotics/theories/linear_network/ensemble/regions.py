@@ -34,7 +34,7 @@ class GapRows:
         self.kernel = np.exp(flow.log_kernel + s)
         self.final = np.exp(flow.log_final_kernel(s))
         self.top = flow.target + self.final
-        self.growth = np.exp(np.minimum(flow.rate * t * self.final, 690.0))
+        self.exponent = flow.rate * t * self.final
         self.log_start = flow.moments.log_P + s
 
     def start(self, gap: float | Array) -> tuple[Array, Array]:
@@ -45,12 +45,15 @@ class GapRows:
         Y = np.where(F > 0, F + Theta, self.kernel * (self.kernel / (Theta + np.abs(F))))
         bottom = -self.kernel * (self.kernel / self.top)
         distance = Y - bottom
-        ratio = -gap * ((Y + self.top) / (Theta + self.final)) / distance * self.growth
+        share = np.abs(gap) * ((Y + self.top) / (Theta + self.final)) / distance
+        with np.errstate(divide="ignore"):
+            ratio = -np.sign(gap) * np.exp(np.minimum(np.log(share) + self.exponent, 700.0))
         below, above = self.top - ratio * bottom, 1 - ratio
         inside = (below > 0) & (above > 0)
         low, high = np.where(inside, below, 1.0), np.where(inside, above, 1.0)
         v = np.log(low) - np.log(high) - self.log_start
-        slope = (Y / Theta) * (2 * self.final / distance) * (2 * self.final / distance) * (self.growth / high) / low
+        log_slope = np.log(Y / Theta) + 2 * np.log(2 * self.final / distance) + self.exponent
+        slope = np.exp(np.minimum(log_slope - np.log(high) - np.log(low), 690.0))
         return np.where(inside, v, np.where(above > 0, -np.inf, np.inf)), np.where(inside, slope, 0.0)
 
 

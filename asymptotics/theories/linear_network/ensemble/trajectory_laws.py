@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....solvers import increasing_root
+from .linear_laws import GapMixture
 from .regions import Regions
 
 Array = NDArray[np.float64]
@@ -25,8 +26,15 @@ def each(function: Function, x: Array) -> tuple[Array, Array]:
 
 
 def inverse(function: Function, q: Array, low: float, high: float) -> Array:
-    """Where an increasing function is q."""
+    """Where an increasing function is q; -inf if that is below `low`, `high` if it is above."""
+    (lowest, highest), _ = each(function, np.array([low, high]))
+
     def root(level: float) -> float:
+        if lowest >= level:
+            return -math.inf
+        if highest <= level:
+            return high
+
         def excess(x: Array) -> tuple[Array, Array]:
             value, slope = each(function, x)
             return value - level, slope
@@ -39,7 +47,7 @@ def inverse(function: Function, q: Array, low: float, high: float) -> Array:
 class Coefficient:
     """F at time t."""
 
-    def __init__(self, regions: Regions, moments: tuple[float, float], largest: float) -> None:
+    def __init__(self, regions: Regions | GapMixture, moments: tuple[float, float], largest: float) -> None:
         self._regions, self._moments, self._largest = regions, moments, largest
         flow = regions.flow
         self._unit, self._target, self._sign = flow.coefficient_unit, flow.target, -1.0 if flow.mirrored else 1.0
@@ -79,7 +87,9 @@ class Coefficient:
 class Loss:
     """factor * (kap r)^2 at time t."""
 
-    def __init__(self, regions: Regions, factor: float, moments: tuple[float, float], largest: float) -> None:
+    def __init__(
+        self, regions: Regions | GapMixture, factor: float, moments: tuple[float, float], largest: float
+    ) -> None:
         self._regions, self._factor, self._moments, self._largest = regions, factor, moments, largest
 
     def _below(self, log_gap: float) -> tuple[float, float]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ....errors import ParameterError
 from ....gaussian import Nonlinearity
 from ....parameters import parameter
 from ..declared import require_equally_many, training_time
@@ -46,6 +47,8 @@ class LinearNetworkLoss(InitialisedNetwork):
     def _validate(self) -> None:
         super()._validate()
         require_equally_many("y", self.y, "x", self.x)
+        if self.argument == "margin" and np.any(self.y == 0):
+            raise ParameterError("y", "must not be 0 for a loss of the margin y f(x), whose labels are -1 and 1")
         _ = self.sample_loss  # refuses what is not convex
 
     @functools.cached_property

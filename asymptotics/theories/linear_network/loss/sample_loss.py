@@ -171,7 +171,7 @@ def _require_convex(loss: Nonlinearity, second: Callable[[Array], Array]) -> Non
     curvature = second(points)
     known = np.isfinite(curvature)
     scale = np.max(np.abs(curvature[known & (np.abs(points) <= 30)]), initial=0.0)
-    allowed = 1e-9 if type(loss).__name__ == "Wrapped" else 1e-13
+    allowed = 1e-6 if type(loss).__name__ == "Wrapped" else 1e-13  # derivatives of callables are differences
     wrong = known & (np.where(known, curvature, 0.0) < -allowed * scale)
     if np.any(wrong):
         raise ParameterError("loss_function", f"must be convex, got {loss.text:.60}, whose second derivative is "
