@@ -20,7 +20,7 @@ from .uniform import LARGE
 FAINT_KERNEL = 1e-9  # X = Gam q/(4 m) below which I and K are powers: their corrections are X^2
 SIMILAR = 0.6  # |bP - bQ|/(bP + bQ) up to which F is not computed as that difference, if Theta > 2 kap |A| min(X, 1)
 SLOW = 1e-4  # kap A tau, to which F/q is a polynomial in it
-LONGEST = 1e290  # tau: everything has happened
+LONGEST, ENDLESS = 1e290, 1e200  # tau and length: everything has happened
 EARLY, EARLY_TERMS = 0.02, 9  # all rates times tau below which F is a Taylor series, and its terms
 
 
@@ -99,8 +99,9 @@ def points_of(c: Constants, mu: Array, t: Array) -> Points:
     with np.errstate(over="ignore"):
         m = np.where(c.k > 0, np.minimum(mu / np.where(c.k > 0, c.k, 1.0), LARGEST), 1.0)
         tau = np.where(c.k > 0, np.minimum(c.k * t, LONGEST), 0.0)
-        # both end together
-        length = np.minimum(np.where(c.k * t > LONGEST, 2 * m * LONGEST, 2 * mu * t), LARGEST)
+        length = np.minimum(2 * mu * t, LARGEST)
+        # where both are endless they end together
+        length = np.where((c.k * t > LONGEST) & (length > ENDLESS), np.minimum(2 * m * LONGEST, LARGEST), length)
     return Points(
         np.where(positive, c.bP, c.bQ), np.where(positive, c.bQ, c.bP), c.Gam, c.kap, np.abs(c.A),
         np.where(positive, c.F0, -c.F0), np.maximum(m, SMALLEST), tau, length,
