@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
@@ -13,7 +15,7 @@ from typing import Any, NoReturn
 from .errors import ParameterError
 from .files import reason
 
-INVALID, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
+INVALID, INTERRUPTED, BROKEN_PIPE, TERMINATED = 2, 130, 141, 143
 
 _LONGEST_LINE = 400
 
@@ -30,8 +32,9 @@ class Parser(argparse.ArgumentParser):
 
 def guarded(command: Callable[[], int]) -> int:
     """Run a command and return its exit code, or the code of what went wrong, said in one line."""
+    terminated = threading.Event()
     try:
-        with _plain_warnings():
+        with _plain_warnings(), _termination(terminated):
             code = command()
             sys.stdout.flush()
             return code
@@ -48,7 +51,7 @@ def guarded(command: Callable[[], int]) -> int:
     except KeyboardInterrupt as interruption:
         if str(interruption):
             print(interruption, file=sys.stderr)
-        return INTERRUPTED
+        return TERMINATED if terminated.is_set() else INTERRUPTED
     except OSError as error:
         return _refuse(f"{error.filename or 'output'}: {reason(error)}")
 
@@ -60,6 +63,24 @@ def _refuse(message: str) -> int:
         line = line[:_LONGEST_LINE - 3] + "..."
     print(f"error: {line}", file=sys.stderr)
     return INVALID
+
+
+@contextlib.contextmanager
+def _termination(terminated: threading.Event) -> Iterator[None]:
+    """The signal with which batch systems end a job is taken as an interruption, unless somebody else takes it."""
+    def interrupt(*rest: Any) -> NoReturn:
+        terminated.set()
+        raise KeyboardInterrupt
+
+    in_main = threading.current_thread() is threading.main_thread()  # only there handlers may be set
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ import numpy as np
 import asymptotics as asy
 from asymptotics import studies
 from asymptotics.studies.executors import opened
-from asymptotics.studies.theory import Theory
+from asymptotics.studies.plan import Plan, plan
 
 
 def diagram(alphas: int, lams: int) -> asy.Problem:
@@ -29,25 +29,36 @@ def diagram(alphas: int, lams: int) -> asy.Problem:
 
 
 def overhead(alphas: int, store: bool, observables: list[str] | None = None) -> dict[str, float]:
-    """Seconds of a run over seconds of its tiles alone, which are solved in the same order in the same process."""
+    """Seconds of a run over those of a plain loop that solves the same tiles and keeps what they answer in arrays."""
     problem = diagram(alphas, 1000)
     problem.isel(alpha=slice(0, 8)).solve()
-    theory = Theory([problem], (), (), observables, None)
-    tiles = [theory.task(number) for number in range(len(theory))]
+    cut = plan(problem)
     ratios, work, lengths = [], [], []
-    for _ in range(5):
+    for _ in range(9):
         start, busy = time.perf_counter(), time.process_time()
-        for task in tiles:
-            task.arguments[0].problem.solve(observables)
+        loop(problem, cut, observables)
         alone, alone_busy = time.perf_counter() - start, time.process_time() - busy
         with tempfile.TemporaryDirectory() as directory:
             start, busy = time.perf_counter(), time.process_time()
             studies.run(problem, store=Path(directory) / "s" if store else None, observables=observables)
             ratios.append((time.perf_counter() - start) / alone - 1)
             work.append((time.process_time() - busy) / alone_busy - 1)
-        lengths.append(alone / len(tiles))
-    return {"tiles": len(tiles), "seconds per tile": float(np.median(lengths)), "overhead": float(np.median(ratios)),
+        lengths.append(alone / len(cut))
+    return {"tiles": len(cut), "seconds per tile": float(np.median(lengths)), "overhead": float(np.median(ratios)),
             "of processor time": float(np.median(work))}
+
+
+def loop(problem: asy.Problem, cut: Plan, observables: list[str] | None) -> dict[str, np.ndarray]:
+    """What one would write without the engine: slice after slice, into arrays for the whole grid."""
+    whole: dict[str, np.ndarray] = {}
+    for where in cut:
+        prediction = problem.isel(**dict(zip(problem.dims, where, strict=True))).solve(observables)
+        for name in (*prediction.values, "converged", "residual"):
+            values = np.asarray(getattr(prediction, name))
+            if name not in whole:
+                whole[name] = np.empty(cut.shape + values.shape[len(cut.shape):], values.dtype)
+            whole[name][where] = values
+    return whole
 
 
 def timed(alphas: int, lams: int, workers: int = 1, repeats: int = 1) -> float:
@@ -63,14 +74,14 @@ def timed(alphas: int, lams: int, workers: int = 1, repeats: int = 1) -> float:
     return min(times)
 
 
-def memory(alphas: int, lams: int, every: bool) -> dict[str, float]:
+def memory(alphas: int, lams: int, every: bool, targets: int = 1) -> dict[str, float]:
     """Highest resident memory of a process that runs a study file with a store and writes a dataset."""
     with tempfile.TemporaryDirectory() as directory:
         study = Path(directory) / "a.toml"
         observables = "" if every else 'observables = ["test_error", "generalization_error", "train_error"]\n'
         study.write_text(
-            'theory = "giant-step"\n[parameters]\nactivation = "tanh"\ntarget = "sin"\nalpha0 = 20.0\neta = 3.0\n'
-            'model = "isotropic"\n[axes]\n'
+            'theory = "giant-step"\n[parameters]\nactivation = "tanh"\nalpha0 = 20.0\neta = 3.0\nmodel = "isotropic"\n'
+            f'[axes]\ntarget = {json.dumps(["sin", "relu", "he2", "abs"][:targets])}\n'
             f'alpha = {{ start = 0.1, stop = 10.0, num = {alphas}, spacing = "log" }}\n'
             f'lam = {{ start = 1e-4, stop = 10.0, num = {lams}, spacing = "log" }}\n'
             f'[output]\n{observables}netcdf = "a.nc"\n[run]\nstore = "a.store"\n')
@@ -102,6 +113,8 @@ def main() -> None:
     say("two processes, times one", one / timed(1000 // scale, 1000, workers=2))
     say("10^7 cells with a store, three observables", memory(2500 // scale, 4000, every=False))
     say("10^7 cells with a store, all observables", memory(2500 // scale, 4000, every=True))
+    say("10^7 cells with a store, all observables, an axis over four targets",
+        memory(625 // scale, 4000, every=True, targets=4))
     say("this process, MiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

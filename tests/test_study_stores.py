@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -25,6 +27,7 @@ from asymptotics.studies import gathered
 from asymptotics.studies import store as stores
 from asymptotics.studies.pieces import Piece, decode, encode, intact
 from asymptotics.studies.store import Store
+from asymptotics.theories import THEORIES
 from tests.slow_toy import TILES, problem
 from tests.toy import Toy
 
@@ -110,13 +113,14 @@ def running(pid: str) -> bool:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_interruption_says_how_to_go_on(tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interruption_says_how_to_go_on(tmp_path: Path, workers: int, ending: signal.Signals, code: int) -> None:
     store = tmp_path / "a.store"
     process = start(store, tmp_path / "a.nc", workers, start_new_session=True)
     wait_until(lambda: len(log(store)) > 3)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all processes
+    os.killpg(process.pid, ending)  # as a terminal or a batch system does: to all processes
     out, err = process.communicate()
-    assert process.returncode == 130 and out == ""
+    assert process.returncode == code and out == ""
     count = len(list((store / "tiles").glob("*.nc")))
     assert err == (f"interrupted: {count} of {TILES} tiles are in {store}; the same command with this store goes on\n")
     assert log(store, "closed")[-1]["reason"] == "Interrupted"
@@ -135,6 +139,12 @@ def test_a_run_without_a_store_says_that_nothing_is_kept(monkeypatch: pytest.Mon
 
 
 # ---- damage
+
+
+def encoded(piece: Piece, **attributes: str) -> bytes:
+    file = io.BytesIO()
+    encode(file, piece, attributes)
+    return file.getvalue()
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "other", "header"])
@@ -162,7 +172,7 @@ def test_damaged_tiles_are_computed_again(tmp_path: Path, damage: str) -> None:
 
 
 def test_every_flipped_bit_is_noticed() -> None:
-    data = b"".join(encode(Piece({"a": (("x",), np.arange(3.0), {})}), {"tile": "0"}))
+    data = encoded(Piece({"a": (("x",), np.arange(3.0), {})}), tile="0")
     assert intact(data)
     for position in range(len(data)):
         changed = bytearray(data)
@@ -179,7 +189,7 @@ def test_pieces_come_back_as_they_were() -> None:
         "code": (("x",), np.array([-1, 3], dtype=np.int8), {}),
         "scalar": ((), np.float64(0.1), {}),
     }, 3, ("one α", "two"))
-    back, attributes = decode(b"".join(encode(piece, {"tile": "0-1"})))
+    back, attributes = decode(encoded(piece, tile="0-1"))
     assert attributes["tile"] == "0-1"
     assert (back.failed, back.warnings) == (3, piece.warnings)
     for name, (dims, array, _) in piece.variables.items():
@@ -245,6 +255,34 @@ def test_the_lock_goes_with_its_owner(tmp_path: Path) -> None:
 
 
 # ---- a full disk
+
+
+def small_disk(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a shell script that may mount disks, which nobody else sees and which end with it."""
+    space = ["unshare", "--user", "--map-root-user", "--mount"]
+    try:
+        subprocess.run([*space, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("disks cannot be mounted here")
+    return subprocess.run([*space, "sh", "-c", script, "sh", *map(str, arguments)], cwd=ROOT, capture_output=True,
+                          text=True)
+
+
+@pytest.mark.parametrize("kilobytes", [4, 8, 12, 60])
+def test_a_study_on_a_full_disk_goes_on_when_there_is_room(tmp_path: Path, kilobytes: int) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = small_disk(
+        'mount -t tmpfs -o size="$4k" tmpfs "$2" && "$1" -m tests.slow_toy "$2/a.store" "$3"; echo $?\n'
+        'mount -o remount,size=4m "$2" && "$1" -m tests.slow_toy "$2/a.store" "$3"; echo $?\n'
+        'cp -r "$2/a.store" "$3.store"', sys.executable, disk, tmp_path / "a.nc", kilobytes)
+    assert done.stdout.split() == ["2", "0"]
+    assert re.fullmatch(rf"error: (store: cannot use )?{disk}/a\.store.* ?\(?No space left on device\)?\n", done.stderr)
+    with xr.open_dataset(tmp_path / "a.nc", engine="scipy") as found:
+        xr.testing.assert_identical(found.load(), problem().solve().to_dataset())
+    times = Counter(entry["tile"] for entry in log(tmp_path / "a.nc.store"))
+    assert set(times.values()) == {1} and len(times) >= TILES - 1
+    assert len(list((tmp_path / "a.nc.store" / "tiles").iterdir())) == TILES
 
 
 def test_a_full_disk_keeps_what_is_finished(tmp_path: Path) -> None:
@@ -314,6 +352,31 @@ def test_large_results_are_read_when_they_are_asked_for(tmp_path: Path, monkeypa
         path.unlink()
     with pytest.raises(ParameterError, match="has gone; run the study again"):
         again["floor"].load()
+
+
+@pytest.mark.parametrize("optimal", [[], ["ridge"]])
+def test_large_results_along_axes_over_fixed_parameters_stay_in_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimal: list[str]
+) -> None:
+    monkeypatch.setitem(THEORIES, "toy", Toy)
+    study = studies.parse({
+        "theory": "toy", "optimal": optimal, "parameters": {} if optimal else {"lam": 0.5},
+        "axes": {"model": ["sum", "double"], "alpha": [0.5, 1.5, 2.0, 3.0], "levels": [[1.0, 3.0], [1.0, 2.0]],
+                 "shift": [0.0, 1.0, 2.0]},
+        "output": {"table": "a.csv", "netcdf": "a.nc"}, "run": {"tile_cells": 4}})
+    whole = studies.run_study(study, tmp_path / "whole").dataset
+    monkeypatch.setattr(gathered, "_LARGEST_IN_MEMORY", 0)
+    lazy = studies.run_study(study, tmp_path / "lazy", store=tmp_path / "s").dataset
+    read = [name for name in lazy.variables if lazy.variables[name]._in_memory]
+    assert not set(read) & {*whole.data_vars, *(["lam"] if optimal else [])}
+    assert list(lazy.variables) == list(whole.variables)
+    for selection in ({}, {"model": 1, "shift": [2, 0]}, {"levels": slice(None, None, -1), "alpha": 2},
+                      {"model": [], "alpha": slice(1, 3)}):
+        xr.testing.assert_identical(lazy.isel(selection).load(), whole.isel(selection))
+    files = [tmp_path / name / "a.csv" for name in ("whole", "lazy")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    with xr.open_dataset(tmp_path / "lazy" / "a.nc", engine="scipy") as found:
+        xr.testing.assert_identical(found.load(), whole)
 
 
 def test_callables_have_no_place_in_a_store(tmp_path: Path) -> None:

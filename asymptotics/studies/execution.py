@@ -5,22 +5,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..datasets import parameter_attributes, plain, plain_parameters
+from ..datasets import plain, plain_parameters
 from ..errors import ParameterError
 from ..files import check_writable, reason
 from ..netcdf import write_dataset
-from ..problem import Problem
 from ..tables import header_of_dataset, pieces_of_dataset, write_csv
 from .executors import opened
+from .joining import joined
 from .simulation import Networks, find_simulator, identity_of_networks, simulation_table
 from .store import NETWORKS, Store
-from .study import Axes, Study, label
+from .study import Axes, Study
 from .theory import Theory
 
 if TYPE_CHECKING:
@@ -116,11 +116,9 @@ def run_study(
 
 def _labelled(study: Study, theory: Theory, axes: Axes, executor: Executor | None, store: Store | None) -> xr.Dataset:
     """Solutions of all problems as one dataset, its dimensions in the order of the axes."""
-    import xarray as xr
-
     parts = theory.collect(executor, store)
     for name in reversed(study.fixed_axes):
-        parts = _concatenated(xr, parts, theory.problems[0], name, axes[name])
+        parts = joined(parts, theory.problems[0], name, axes[name], study.chosen)
     (dataset,) = parts
     dataset = dataset.transpose(*axes, ...)
     given = {name: _plain(dataset.coords[name]) for name in dataset.coords if name in study.theory.parameters}
@@ -134,29 +132,6 @@ def _plain(values: xr.DataArray) -> Any:
     if values.size > _LONGEST_LIST:
         return {"dims": list(values.dims), "variable": values.name}
     return plain(values)
-
-
-def _concatenated(xr: Any, parts: list, problem: Problem, name: str, values: Sequence[Any]) -> list:
-    """Runs of `len(values)` datasets joined along a new dimension."""
-    labels = xr.DataArray([label(value) for value in values], dims=name, name=name,
-                          attrs=parameter_attributes(problem, name))
-    step = len(values)
-    parts = _without_differing_labels(parts)
-    try:
-        return [
-            xr.concat(parts[start:start + step], labels, data_vars="all", coords="different", compat="equals",
-                      join="exact", combine_attrs="override")
-            for start in range(0, len(parts), step)
-        ]
-    except ValueError as error:
-        raise ParameterError(f"axes.{name}", f"gives results that do not fit together ({error})") from None
-
-
-def _without_differing_labels(parts: list) -> list:
-    """Datasets without the coordinates of trailing axes that not all of them share."""
-    own = [name for name in parts[0].dims if name in parts[0].coords and name not in parts[0]["converged"].dims]
-    differ = [name for name in own if not all(parts[0][name].equals(part[name]) for part in parts)]
-    return [part.drop_vars(differ) for part in parts]
 
 
 def _paths(study: Study, directory: Path) -> dict[str, list[Path]]:

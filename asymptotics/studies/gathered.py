@@ -15,14 +15,24 @@ from .plan import Plan
 
 STATE = {"converged": "whether the cell converged", "residual": "residual of the equations"}
 
-_LARGEST_IN_MEMORY = 2**28  # bytes of a result that is read from the store at once
+_LARGEST_IN_MEMORY = 2**28  # bytes of all results together that are read from the store at once
 
 
 class Gathered:
-    """The pieces of one problem put together, in memory if they fit, else left in the store."""
+    """The pieces of one problem put together, in memory if they fit, else left in the store.
 
-    def __init__(self, problem: Problem, plan: Plan, names: Sequence[str]) -> None:
-        self.problem, self.plan, self.names = problem, plan, names
+    Parameters
+    ----------
+    problem, plan
+        A problem, and how its grid is cut.
+    names : sequence of str
+        The variables that are wanted.
+    count : int
+        So many problems share the memory.
+    """
+
+    def __init__(self, problem: Problem, plan: Plan, names: Sequence[str], count: int) -> None:
+        self.problem, self.plan, self.names, self.count = problem, plan, names, count
         self.arrays: dict[str, np.ndarray] = {}
         self.kinds: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
 
@@ -33,7 +43,7 @@ class Gathered:
         if not self.kinds:
             self.kinds = {name: (self.plan.shape + array.shape[cells:], array.dtype) for name, array in arrays.items()}
             size = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in self.kinds.values())
-            if not stored or size <= _LARGEST_IN_MEMORY:
+            if not stored or size * self.count <= _LARGEST_IN_MEMORY:
                 self.arrays = {name: np.empty(shape, dtype) for name, (shape, dtype) in self.kinds.items()}
         for name, whole in self.arrays.items():
             whole[self.plan[tile]] = arrays[name]

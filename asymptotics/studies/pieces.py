@@ -8,7 +8,7 @@ import json
 import re
 import zlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -39,8 +39,17 @@ class Piece(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def encode(piece: Piece, attributes: Mapping[str, str]) -> list[bytes | memoryview]:
-    """The bytes of the file, in parts; they depend on the piece only, and contain their own checksum."""
+def encode(file: BinaryIO, piece: Piece, attributes: Mapping[str, str]) -> None:
+    """Write the file of a piece, one variable at a time; its bytes depend on the piece only, and hold their checksum.
+
+    Parameters
+    ----------
+    file : binary file
+        Empty, at its beginning.
+    piece : Piece
+    attributes : mapping of str
+        Of the file.
+    """
     lengths: dict[str, int] = {}
     stored: dict[str, Stored] = {}
     for name, (dims, values, described) in piece.variables.items():
@@ -52,14 +61,16 @@ def encode(piece: Piece, attributes: Mapping[str, str]) -> list[bytes | memoryvi
         stored[name] = Stored(dims, _stored(values.dtype), kept, functools.partial(np.asarray, values))
     about = {"crc32": _NO_CHECKSUM, **attributes, "failed": np.int32(piece.failed),
              "warnings": json.dumps(piece.warnings)}
-    parts = list(netcdf(lengths, about, stored))
-    header = bytearray(parts[0])
-    match = _CHECKSUM.search(header)
-    assert match is not None
-    place = slice(*match.span(1))
-    del match  # it holds the header
-    header[place] = _hexadecimal(functools.reduce(lambda found, part: zlib.crc32(part, found), parts, 0))
-    return [bytes(header), *parts[1:]]
+    place = checksum = 0
+    for part in netcdf(lengths, about, stored):
+        if not place:
+            match = _CHECKSUM.search(part)
+            assert match is not None
+            place = match.start(1)
+        checksum = zlib.crc32(part, checksum)
+        file.write(part)
+    file.seek(place)
+    file.write(_hexadecimal(checksum))
 
 
 def intact(data: bytes) -> bool:

@@ -47,24 +47,24 @@ class Store:
         self.path = Path(path)
         identity = json.loads(json.dumps({"format": _FORMAT, "version": __version__, **identity}))
         self.digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        try:
-            self._check_place()
-            (self.path / _TILES).mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except ParameterError:
-            raise
-        except (OSError, ValueError) as error:
-            raise ParameterError("store", f"cannot use {path} ({reason(error)})") from None
-        try:
-            self._exclude_others()
-            self._check_owner(identity, about or {})
-            for left in (self.path / _TILES).glob("*.tmp"):
-                left.unlink()  # of a run that was killed while writing
-            self._log = os.open(self.path / _LOG, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
-        except BaseException:
-            os.close(self._lock)
-            raise
-        self.log("opened", version=__version__, host=socket.gethostname())
+        with contextlib.ExitStack() as opened:
+            try:
+                self._check_place()
+                (self.path / _TILES).mkdir(parents=True, exist_ok=True)
+                self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                opened.callback(os.close, self._lock)
+                self._exclude_others()
+                self._check_owner(identity, about or {})
+                for left in (self.path / _TILES).glob("*.tmp"):
+                    left.unlink()  # of a run that was killed while writing
+                self._log = os.open(self.path / _LOG, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+                opened.callback(os.close, self._log)
+                self.log("opened", version=__version__, host=socket.gethostname())
+            except ParameterError:
+                raise
+            except (OSError, ValueError) as error:
+                raise ParameterError("store", f"cannot use {path} ({reason(error)})") from None
+            self._opened = opened.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -74,8 +74,7 @@ class Store:
     ) -> None:
         with contextlib.suppress(OSError):
             self.log("closed", reason="" if kind is None else kind.__name__)
-        os.close(self._log)
-        os.close(self._lock)  # and with it the lock is gone, as it is when the process dies
+        self._opened.close()  # and with the lock's file the lock is gone, as it is when the process dies
 
     def file(self, key: str) -> Path:
         """Where a tile is, or will be: the name is a digest of study, version and tile."""
@@ -101,7 +100,7 @@ class Store:
         temporary = target.with_suffix(".tmp")
         try:
             with open(temporary, "wb") as file:
-                file.writelines(encode(piece, {"study": self.digest, "tile": key, "version": __version__}))
+                encode(file, piece, {"study": self.digest, "tile": key, "version": __version__})
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, target)
@@ -119,7 +118,10 @@ class Store:
         size = os.fstat(self._log).st_size
         if size and os.pread(self._log, 1, size - 1) != b"\n":
             line = "\n" + line  # the last line was cut short; it must not swallow this one
-        os.write(self._log, line.encode())
+        try:
+            os.write(self._log, line.encode())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path / _LOG)) from None
 
     def _check_place(self) -> None:
         if self.path.exists() and not self.path.is_dir():

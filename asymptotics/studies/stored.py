@@ -1,4 +1,4 @@
-"""Variables that stay in the tiles of a store until they are asked for."""
+"""Variables that stay in the tiles of a store until they are asked for, alone or several as one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
@@ -21,6 +22,34 @@ def stored_variable(
 ) -> indexing.LazilyIndexedArray:
     """A variable as an array that reads the tiles it needs; they were verified when they were written or found."""
     return indexing.LazilyIndexedArray(_Stored(name, plan, files, shape, dtype))
+
+
+def stacked(dim: str, variables: Sequence[xr.Variable]) -> xr.Variable:
+    """Variables as one along a new first axis; each is read when it is asked for."""
+    first = variables[0]
+    for other in variables:
+        if (other.dims, other.shape) != (first.dims, first.shape):
+            raise ValueError(f"axes {dict(first.sizes)} and {dict(other.sizes)}")
+    return xr.Variable((dim, *first.dims), indexing.LazilyIndexedArray(_Stacked(variables)), first.attrs)
+
+
+class _Stacked(BackendArray):
+    def __init__(self, variables: Sequence[xr.Variable]) -> None:
+        self.variables = variables
+        self.shape, self.dtype = (len(variables), *variables[0].shape), variables[0].dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.BASIC, self._read)
+
+    def _read(self, key: tuple) -> np.ndarray:
+        which, *rest = key
+        if isinstance(which, int | np.integer):
+            return self.variables[int(which)][tuple(rest)].values
+        chosen = [variable[tuple(rest)] for variable in self.variables[which]]
+        found = np.empty((len(chosen), *chosen[0].shape) if chosen else (0, *self.shape[1:]), self.dtype)
+        for place, variable in enumerate(chosen):
+            found[place] = variable.values
+        return found
 
 
 class _Stored(BackendArray):

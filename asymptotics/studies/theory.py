@@ -154,7 +154,8 @@ class Theory:
         """Solve every tile and put them together; one dataset a problem."""
         for problem in self.problems:
             check_sendable(executor, parts(problem))
-        grids = [Gathered(problem, plan, (*self.observables, *STATE, *self.chosen))
+        names = (*self.observables, *STATE, *self.chosen)
+        grids = [Gathered(problem, plan, names, len(self.problems))
                  for problem, plan in zip(self.problems, self.plans, strict=True)]
         said: Counter[str] = Counter()
         examples: dict[str, str] = {}
