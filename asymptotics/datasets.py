@@ -139,6 +139,12 @@ def attributes_of(problem: Problem) -> dict[str, str]:
     return {"theory": problem.slug, "version": __version__, "parameters": json.dumps(plain_parameters(problem))}
 
 
+STATE = {
+    "converged": {"long_name": "whether the cell converged", "units": "1"},
+    "residual": {"long_name": "residual of the equations", "units": "1"},
+}
+
+
 def variables(prediction: Prediction) -> dict[str, tuple]:
     """Observables, `converged` and `residual` as (axes, values, attributes)."""
     dims = prediction.problem.dims
@@ -146,8 +152,8 @@ def variables(prediction: Prediction) -> dict[str, tuple]:
     for name, value in prediction.values.items():
         declared = prediction.problem.observables[name]
         arrays[name] = (dims + declared.dims, value, observable_attributes(declared))
-    arrays["converged"] = (dims, prediction.converged, {"long_name": "whether the cell converged", "units": "1"})
-    arrays["residual"] = (dims, prediction.residual, {"long_name": "residual of the equations", "units": "1"})
+    for name, attributes in STATE.items():
+        arrays[name] = (dims, getattr(prediction, name), dict(attributes))
     return arrays
 
 

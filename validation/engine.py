@@ -54,11 +54,7 @@ def run(protocol: Protocol, seed: int = 0, workers: int | None = None, store: st
         about = {"protocol": protocol.title, "seed": seed}
         kept = None if store is None else stack.enter_context(Store(store, networks.identity(), about))
         pool = stack.enter_context(Pool(min(workers, max(1, len(networks)))))
-        try:
-            compute(networks, networks.keep, pool, kept)
-        except BaseException:
-            pool.kill()
-            raise
+        compute(networks, networks.keep, pool, kept)
     return protocol.report(networks.collect())
 
 

@@ -46,6 +46,12 @@ class Pool(Executor):
         """See `concurrent.futures.Executor.shutdown`."""
         self._pool.shutdown(wait, cancel_futures=cancel_futures)
 
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is None:
+            self.shutdown()
+        else:
+            self.kill()
+
     def kill(self) -> None:
         """End the processes whatever they do."""
         processes = dict(self._pool._processes or {})
@@ -93,13 +99,8 @@ def opened(workers: int | None = None, scheduler: str | None = None) -> Iterator
     elif workers is None or workers == 1:
         yield None
     else:
-        pool = Pool(workers)
-        try:
+        with Pool(workers) as pool:
             yield pool
-        except BaseException:
-            pool.kill()
-            raise
-        pool.shutdown()
 
 
 def _client(address: str) -> Any:

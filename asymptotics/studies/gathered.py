@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets import observable_attributes, parameter_attributes
+from ..datasets import STATE, observable_attributes, parameter_attributes
 from ..problem import Problem
 from .pieces import Piece
 from .plan import Plan
-
-STATE = {"converged": "whether the cell converged", "residual": "residual of the equations"}
 
 _LARGEST_IN_MEMORY = 2**28  # bytes of all results together that are read from the store at once
 
@@ -65,5 +63,5 @@ class Gathered:
         if declared is not None:
             return self.problem.dims + declared.dims, values, observable_attributes(declared)
         if name in STATE:
-            return self.problem.dims, values, {"long_name": STATE[name], "units": "1"}
+            return self.problem.dims, values, dict(STATE[name])
         return self.problem.dims, values, parameter_attributes(self.problem, name)

@@ -121,14 +121,19 @@ class Study:
 
     def optimised(self, problem: Problem) -> Problem:
         """The problem with the parameters that the study leaves to the theory at their optimum in every cell."""
-        for name in self.optimal:
-            problem = getattr(problem, f"optimal_{name}")()
-        return problem
+        return optimised(problem, self.optimal)
 
     def simulation_axes(self) -> dict[str, Sequence[Any]]:
         """The points of the simulation along every axis, in the order of the axes."""
         assert self.simulation is not None
         return {name: self.simulation.points.get(name, values) for name, values in self.axes.items()}
+
+
+def optimised(problem: Problem, names: Sequence[str]) -> Problem:
+    """The problem after `optimal_<name>()` for each of these in turn."""
+    for name in names:
+        problem = getattr(problem, f"optimal_{name}")()
+    return problem
 
 
 def label(value: Any) -> Any:

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..datasets import attributes_of, coordinates, parameter_attributes, variables
+from ..datasets import STATE, attributes_of, coordinates, parameter_attributes, variables
 from ..errors import AccuracyWarning
 from ..problem import Problem
 from .engine import Task, compute
 from .executors import check_sendable, parts
 from .fingerprint import fingerprint
-from .gathered import STATE, Gathered
+from .gathered import Gathered
 from .pieces import Piece, Variable
 from .plan import plan
 from .store import Store
+from .study import optimised
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -206,9 +207,8 @@ def solve_tile(part: Part) -> Piece:
     """Solve one tile; runs in any process."""
     with _warnings, warnings.catch_warnings(record=True) as caught:  # the filters belong to the whole process
         warnings.simplefilter("always", AccuracyWarning)
-        tile = problem = part.problem
-        for name in part.optimal:
-            problem = getattr(problem, f"optimal_{name}")()
+        tile = part.problem
+        problem = optimised(tile, part.optimal)
         prediction = problem.solve(part.observables)
     shape, dims = tile.shape, tile.dims
     # of a problem whose parameters were replaced the axes may have other names

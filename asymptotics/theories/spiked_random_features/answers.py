@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...datasets import attributes_of, coordinates
+from ...datasets import STATE, attributes_of, coordinates
 from ...errors import ParameterError
 from ...gaussian import Nonlinearity
 from ...gaussian.hermite import hermite_functions
@@ -164,7 +164,7 @@ def learned_components(problem: _RidgeReadout, degree: int) -> xr.Dataset:
                {"long_name": words, "symbol": symbol, "units": "1"})
         for name, (values, words, symbol) in contents.items()
     }
-    arrays["converged"] = (dims, prediction.converged, {"long_name": "whether the cell converged", "units": "1"})
+    arrays["converged"] = (dims, prediction.converged, dict(STATE["converged"]))
     degrees = ("degree", np.arange(degree + 1, dtype=np.int32), {"long_name": "Hermite degree", "symbol": "k"})
     return xr.Dataset(arrays, {**coordinates(problem), "degree": degrees}, attributes_of(problem))
 
