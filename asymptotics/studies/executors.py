@@ -16,6 +16,9 @@ from typing import Any
 from ..errors import ParameterError
 from ..problem import Problem
 
+_GRACE = 20.0  # seconds that a process of a pool goes on after SIGTERM
+_PATIENCE = 0.2  # seconds that a pool may take to end in good order
+
 
 class Pool(Executor):
     """Spawned processes that end with this one, and that can be replaced after one of them died.
@@ -39,7 +42,7 @@ class Pool(Executor):
 
     def renew(self) -> None:
         """New processes in the place of all old ones."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.kill()
         self._pool = self._start()
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -54,16 +57,29 @@ class Pool(Executor):
 
     def kill(self) -> None:
         """End the processes whatever they do."""
-        processes = dict(self._pool._processes or {})
-        for process in processes.values():
+        processes = list((self._pool._processes or {}).values())
+        manager: Any = self._pool._executor_manager_thread
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if manager is not None:
+            manager.join(_PATIENCE)  # until it has forgotten what was cancelled: a process that dies confuses it before
+        for process in processes:
             process.kill()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        if manager is not None:
+            manager.join()
 
 
 def _attend() -> None:
     """A process of the pool leaves interruptions to its parent, and does not outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave_soon)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_soon(*rest: object) -> None:
+    """A batch system ends all processes at once; the parent is still to get what is almost finished."""
+    timer = threading.Timer(_GRACE, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 def _leave_with_parent() -> None:
