@@ -1,0 +1,1 @@
+"""Ridge and classification on frozen features: arXiv:2402.13999, arXiv:2302.00401, arXiv:2102.08127."""
