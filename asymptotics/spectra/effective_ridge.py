@@ -10,6 +10,7 @@ so that nothing cancels but what is ill-conditioned in the problem itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -117,7 +118,7 @@ def brackets(spectrum: Spectrum, n: Array, lam: Array) -> tuple[Array, Array]:
 
 
 def _half_filled(spectrum: Spectrum, n: Array) -> Array:
-    """The largest k below which df1 >= n because each of 2 n modes contributes at least one half; 0 if there is none."""
+    """A k below which df1 >= n, because each of 2 n modes contributes at least one half; 0 if there is none."""
     order = np.argsort(spectrum.eigenvalues)[::-1]
     filled = np.maximum.accumulate(np.cumsum(spectrum.weights[order]))
     place = np.searchsorted(filled, 2 * n)
@@ -210,5 +211,5 @@ class _AtNodes:
         self._table, self._nodes = table, nodes
         self.split = table.split[nodes]
 
-    def at(self, k: Array, sums: tuple[Sum, ...]) -> Array:
+    def at(self, k: Array, sums: Sequence[Sum]) -> Array:
         return np.stack([moments[self._nodes, 0] for moments in self._table.moments(sums)])

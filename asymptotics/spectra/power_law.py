@@ -22,8 +22,8 @@ _BERNOULLI = {2: 1 / 6, 4: -1 / 30, 6: 1 / 42, 8: -1 / 30, 10: 5 / 66}
 def infinite_power_law(decay: float, source: float, signal: float, smallest: float, refinement: int = 1) -> Spectrum:
     """s_k = k^-a and c_k/s_k = T k^-b for k = 1, 2, ...: sums with effective ridges >= `smallest` to 15 digits.
 
-    Integers up to 200, then Gauss-Legendre panels in log k; the end of the sum is corrected (Euler-Maclaurin) by weights
-    on the integers around it; eq. (11).
+    Integers up to 200, then Gauss-Legendre panels in log k; the end of the sum is corrected (Euler-Maclaurin) by
+    weights on the integers around it; eq. (11).
 
     Parameters
     ----------

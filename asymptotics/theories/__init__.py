@@ -18,12 +18,14 @@ from .linear_network import (
 )
 from .polynomial_spikes import PolynomialSpikes
 from .spiked_random_features import ConcreteFeatures, GiantStep, SpikedRandomFeatures, gaussian_readout
+from .structured_features import FeatureRidge
 
 THEORIES: dict[str, type[Problem]] = {
     problem.slug: problem for problem in (
         GiantStep, SpikedRandomFeatures, ConcreteFeatures, PolynomialSpikes, LinearNetwork, LinearNetworkEnsemble,
         LinearNetworkDescent, LinearNetworkDecay, LinearNetworkCurriculum, LinearNetworkLoss, LinearNetworkScaling,
         LinearNetworkPhases, LinearNetworkInputs, LinearNetworkInputsDescent, BalancedLinearNetwork, PowerNetwork,
+        FeatureRidge,
     )
 }
 
@@ -31,6 +33,7 @@ __all__ = [
     "THEORIES",
     "BalancedLinearNetwork",
     "ConcreteFeatures",
+    "FeatureRidge",
     "GiantStep",
     "LinearNetwork",
     "LinearNetworkCurriculum",

@@ -1,1 +1,5 @@
 """Ridge and classification on frozen features: arXiv:2402.13999, arXiv:2302.00401, arXiv:2102.08127."""
+
+from .problem import FeatureRidge
+
+__all__ = ["FeatureRidge"]
