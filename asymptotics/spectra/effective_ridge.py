@@ -16,7 +16,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .spectrum import EMPTY, EXCHANGE, FILLED, TILE, DirectSums, Spectrum, Sum, Sums, SumTable
+from .spectrum import (
+    EMPTY,
+    EXCHANGE_ABOVE,
+    EXCHANGE_BELOW,
+    FILLED,
+    ORDER,
+    TILE,
+    DirectSums,
+    Spectrum,
+    Sum,
+    Sums,
+    SumTable,
+)
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -27,7 +39,9 @@ SHORT_STEP = 3e-8  # Newton's error after it is its square
 MOST_STEPS = 60
 RESIDUAL_LIMIT = 1e-9
 
-_EQUATION = (FILLED, EMPTY, EXCHANGE)
+_EQUATION = (FILLED, EMPTY, EXCHANGE_ABOVE, EXCHANGE_BELOW)
+_SMALLEST = 1e-290  # of a side of an equation
+_FLATTEST = 1e-3  # slope of the difference of logarithms that a step may rely on
 
 
 class Solution(NamedTuple):
@@ -89,7 +103,7 @@ def effective_ridge(
         else:
             table = SumTable(spectrum, float(np.min(low[rows])), float(np.max(high[rows])), refinement)
             table.moments(tuple(dict.fromkeys((*_EQUATION, *sums))))
-        width = spectrum.eigenvalues.size if table is None else 3 * 20
+        width = spectrum.eigenvalues.size if table is None else len(_EQUATION) * ORDER
         step = max(1, TILE // width)
         for start in range(0, rows.size, step):
             index = rows[start:start + step]
@@ -159,28 +173,34 @@ def _solve(
     kappa = np.exp(u)
     if table is None:
         sums = DirectSums(spectrum, kappa)
-    positive, negative, _ = _sides(sums, n, lam, kappa)
-    residual = np.abs(positive - negative) / (positive + negative)
+    _, _, residual = balanced_step(*_sides(sums, n, lam, kappa))
     return kappa, residual, sums.at(kappa, wanted) if wanted else np.empty((0, n.size))
 
 
-def _sides(sums: Sums, n: Array, lam: Array, k: Array) -> tuple[Array, Array, Array]:
-    """The two sides of (7), both positive, and the slope of their difference in log kappa."""
-    filled, empty, exchange = sums.at(k, _EQUATION)
+def _sides(sums: Sums, n: Array, lam: Array, k: Array) -> tuple[Array, Array, Array, Array]:
+    """The two sides of (7), both positive, the rise of the first and the fall of the second with log kappa."""
+    filled, empty, rise, fall = sums.at(k, _EQUATION)
     excess, ridge = n - sums.split, lam / k
-    return np.maximum(excess, 0.0) + filled, np.maximum(-excess, 0.0) + empty + ridge, exchange + ridge
+    return np.maximum(excess, 0.0) + filled, np.maximum(-excess, 0.0) + empty + ridge, rise, fall + ridge
 
 
 def _newton_step(sums: Sums, n: Array, lam: Array, k: Array) -> tuple[Array, Array]:
-    """-phi times the logarithmic mean of the sides over the slope, and phi; eq. (7)."""
-    positive, negative, slope = _sides(sums, n, lam, k)
+    """In log kappa, and the difference of logarithms."""
+    step, phi, _ = balanced_step(*_sides(sums, n, lam, k))
+    return step, phi
+
+
+def balanced_step(positive: Array, negative: Array, rise: Array, fall: Array) -> tuple[Array, Array, Array]:
+    """Newton's step for positive = negative on the difference phi of their logarithms.
+
+    `rise` >= 0 is the derivative of the one side, `fall` >= 0 minus that of the other.  Returns the step, phi, and
+    |positive - negative|/(positive + negative).
+    """
     # a side may underflow far from the solution; only its sign counts there
-    smallest = np.finfo(np.float64).tiny
-    positive, negative = np.maximum(positive, smallest), np.maximum(negative, smallest)
+    positive, negative = np.maximum(positive, _SMALLEST), np.maximum(negative, _SMALLEST)
     phi = np.log(positive / negative)
-    close = np.abs(phi) < 1e-3
-    mean = np.where(close, 0.5 * (positive + negative), (positive - negative) / np.where(close, 1.0, phi))
-    return -phi * mean / np.maximum(slope, smallest), phi
+    slope = np.maximum(rise / positive + fall / negative, _FLATTEST)
+    return -phi / slope, phi, np.abs(positive - negative) / (positive + negative)
 
 
 def _start(table: SumTable, n: Array, lam: Array, bottom: Array, top: Array) -> tuple[Array, Sums]:

@@ -60,7 +60,7 @@ def ridgeless_power_law(decay: float, n: Array) -> Array:
 def _end_weights() -> Array:
     """Weights g_j at K + j, j = -m..m, of f(K)/2 - sum_i B_{2i}/(2i)! f^{(2i-1)}(K), exact for polynomials."""
     offsets = np.arange(-_CORRECTED, _CORRECTED + 1.0)
-    powers = np.arange(2 * _CORRECTED + 1)
+    powers = range(2 * _CORRECTED + 1)
     wanted = np.array([0.5 if power == 0 else -_BERNOULLI[power + 1] / (power + 1) if power % 2 else 0.0
                        for power in powers])
-    return np.linalg.solve(offsets[None, :] ** powers[:, None], wanted)
+    return np.linalg.solve(np.stack([offsets**power for power in powers]), wanted)

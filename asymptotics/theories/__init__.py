@@ -18,14 +18,14 @@ from .linear_network import (
 )
 from .polynomial_spikes import PolynomialSpikes
 from .spiked_random_features import ConcreteFeatures, GiantStep, SpikedRandomFeatures, gaussian_readout
-from .structured_features import FeatureRidge
+from .structured_features import FeatureRidge, RainbowNetwork
 
 THEORIES: dict[str, type[Problem]] = {
     problem.slug: problem for problem in (
         GiantStep, SpikedRandomFeatures, ConcreteFeatures, PolynomialSpikes, LinearNetwork, LinearNetworkEnsemble,
         LinearNetworkDescent, LinearNetworkDecay, LinearNetworkCurriculum, LinearNetworkLoss, LinearNetworkScaling,
         LinearNetworkPhases, LinearNetworkInputs, LinearNetworkInputsDescent, BalancedLinearNetwork, PowerNetwork,
-        FeatureRidge,
+        FeatureRidge, RainbowNetwork,
     )
 }
 
@@ -47,6 +47,7 @@ __all__ = [
     "LinearNetworkScaling",
     "PolynomialSpikes",
     "PowerNetwork",
+    "RainbowNetwork",
     "SpikedRandomFeatures",
     "balanced_weights",
     "gaussian_readout",

@@ -1,5 +1,6 @@
 """Ridge and classification on frozen features: arXiv:2402.13999, arXiv:2302.00401, arXiv:2102.08127."""
 
 from .problem import FeatureRidge
+from .rainbow import RainbowNetwork
 
-__all__ = ["FeatureRidge"]
+__all__ = ["FeatureRidge", "RainbowNetwork"]

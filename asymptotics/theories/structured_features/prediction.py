@@ -41,6 +41,11 @@ class RidgePrediction(Prediction):
         undefined=_AT_THRESHOLD,
     )
     weight_norm: Any = observable("squared norm of the readout, |w|^2", symbol="|w|^2", undefined=_AT_THRESHOLD)
+
+
+class FeatureRidgePrediction(RidgePrediction):
+    """Errors of a ridge readout on features of a given spectrum."""
+
     error_slope_lam: Any = observable(
         "derivative of the test error with respect to lam", symbol=r"\partial_\lambda E_{\mathrm{test}}",
         undefined=_NO_SLOPE,
@@ -48,10 +53,6 @@ class RidgePrediction(Prediction):
     error_slope_n: Any = observable(
         "derivative of the test error with respect to n", symbol=r"\partial_n E_{\mathrm{test}}", undefined=_NO_SLOPE
     )
-
-
-class FeatureRidgePrediction(RidgePrediction):
-    """Errors of a ridge readout on features of a given spectrum."""
 
 
 class RainbowNetworkPrediction(RidgePrediction):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import AccuracyWarning, ParameterError
+from ...errors import ParameterError
 from ...parameters import parameter
 from ...problem import Problem
 from ...spectra.effective_ridge import effective_ridge
@@ -26,7 +25,7 @@ from ...spectra.spectrum import (
     Sum,
 )
 from .prediction import FeatureRidgePrediction
-from .ridge_equations import Fit, slopes, weight_norm
+from .ridge_equations import Fit, errors_of, slopes, warn_of_threshold, weight_norm
 
 if TYPE_CHECKING:
     pass
@@ -109,7 +108,7 @@ class FeatureRidge(Problem):
         kappa = solved.kappa.reshape(shape)
         fit = Fit(n, solved.excess.reshape(shape), sums[EXCHANGE], sums[SECOND], sums[BIAS], sums[MISFIT],
                   self.cells.arrays["residual_variance"])
-        self._warn_of_threshold(fit)
+        warn_of_threshold(fit)
         return {
             **answers(fit, kappa, sums, spectrum, observables),
             "converged": solved.converged.reshape(shape), "residual": solved.residual.reshape(shape),
@@ -123,13 +122,6 @@ class FeatureRidge(Problem):
         decay, source, signal = (float(value) for value in self.power_law)
         return infinite_power_law(decay, source, signal, 1e-4 * float(np.min(spectrum.eigenvalues)), refinement)
 
-    @staticmethod
-    def _warn_of_threshold(fit: Fit) -> None:
-        count = np.count_nonzero((fit.free <= 0) & (fit.amplified > 0))
-        if count:
-            warnings.warn(f"the test error diverges in {count} cells: no ridge, and n is the rank of the features",
-                          AccuracyWarning, stacklevel=5)
-
 
 def answers(
     fit: Fit, kappa: Array, sums: dict[Sum, Array], spectrum: Spectrum, observables: Sequence[str]
@@ -141,13 +133,7 @@ def answers(
     def per_ridge(name: Sum, limit: Array) -> Array:
         return np.where(positive, sums[name] / over, np.sum(limit) if np.any(~positive) else 0.0)
 
-    found = {
-        "effective_ridge": kappa, "df1": fit.exchange + fit.df2, "df2": fit.df2, "bias": fit.bias,
-        "bias_fixed_design": fit.bias + fit.scattered(fit.bias), "variance_noise": fit.scattered(fit.residual),
-    }
-    for name in ("variance", "test_error", "train_error", "ridge_objective"):
-        if name in observables:
-            found[name] = getattr(fit, name)
+    found = {**errors_of(fit, observables), "effective_ridge": kappa, "df1": fit.exchange + fit.df2}
     s, weights, signal = spectrum
     if "weight_norm" in observables:
         with np.errstate(over="ignore"):

@@ -5,10 +5,14 @@ Everything is written in sums of positive terms: n - df1 is lam/kappa, and n - d
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ...errors import AccuracyWarning
 
 Array = NDArray[np.float64]
 
@@ -75,6 +79,26 @@ class Fit(NamedTuple):
     def ridge_objective(self) -> Array:
         """Minimum of the objective divided by n; eq. (4)."""
         return self.excess / self.n * (self.residual + self.misfit)
+
+
+def errors_of(fit: Fit, observables: Sequence[str]) -> dict[str, Array]:
+    """Those observables that only the fit determines, if they are asked for."""
+    found: dict[str, Callable[[], Array]] = {
+        "df2": lambda: fit.df2, "bias": lambda: fit.bias, "variance": lambda: fit.variance,
+        "test_error": lambda: fit.test_error, "train_error": lambda: fit.train_error,
+        "ridge_objective": lambda: fit.ridge_objective,
+        "bias_fixed_design": lambda: fit.bias + fit.scattered(fit.bias),
+        "variance_noise": lambda: fit.scattered(fit.residual),
+    }
+    return {name: compute() for name, compute in found.items() if name in observables}
+
+
+def warn_of_threshold(fit: Fit) -> None:
+    """Where the test error is infinite."""
+    count = np.count_nonzero((fit.free <= 0) & (fit.amplified > 0))
+    if count:
+        warnings.warn(f"the test error diverges in {count} cells: no ridge, and n is the rank of the features",
+                      AccuracyWarning, stacklevel=6)
 
 
 class Slopes(NamedTuple):
