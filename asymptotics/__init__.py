@@ -29,6 +29,8 @@ from .theories import (
     SpikedRandomFeatures,
     balanced_weights,
     gaussian_readout,
+    gcv,
+    kappa_hat,
 )
 
 __version__ = "0.1.0"
@@ -61,6 +63,8 @@ __all__ = [
     "balanced_weights",
     "check",
     "gaussian_readout",
+    "gcv",
     "grid",
+    "kappa_hat",
     "nonlinearity",
 ]

@@ -18,7 +18,7 @@ from .linear_network import (
 )
 from .polynomial_spikes import PolynomialSpikes
 from .spiked_random_features import ConcreteFeatures, GiantStep, SpikedRandomFeatures, gaussian_readout
-from .structured_features import FeatureRidge, RainbowNetwork
+from .structured_features import FeatureRidge, RainbowNetwork, gcv, kappa_hat
 
 THEORIES: dict[str, type[Problem]] = {
     problem.slug: problem for problem in (
@@ -51,4 +51,6 @@ __all__ = [
     "SpikedRandomFeatures",
     "balanced_weights",
     "gaussian_readout",
+    "gcv",
+    "kappa_hat",
 ]

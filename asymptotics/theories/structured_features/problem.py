@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ...errors import ParameterError
+from ...datasets import answer_dataset, described
+from ...errors import AccuracyWarning, ParameterError
 from ...parameters import parameter
 from ...problem import Problem
+from ...search import like_cells
 from ...spectra.effective_ridge import effective_ridge
 from ...spectra.power_law import SMALLEST_EXPONENT, infinite_power_law, ridgeless_power_law
 from ...spectra.spectrum import (
@@ -24,11 +27,16 @@ from ...spectra.spectrum import (
     Spectrum,
     Sum,
 )
+from .empirical import modes_of_data
 from .prediction import FeatureRidgePrediction
+from .ridge_answers import best_ridges, minima_dataset, sweep_dataset
 from .ridge_equations import Fit, errors_of, slopes, warn_of_threshold, weight_norm
 
 if TYPE_CHECKING:
     pass
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Array = NDArray[np.float64]
 
@@ -36,6 +44,7 @@ _ERRORS = (EXCHANGE, SECOND, BIAS, MISFIT)
 _FURTHER: dict[str, tuple[Sum, ...]] = {
     "weight_norm": (LEARNING,), "error_slope_lam": (SKEW, BIAS_SLOPE), "error_slope_n": (SKEW, BIAS_SLOPE),
 }
+_LARGEST_RIDGE = 1e9  # in units of the trace of the spectrum
 _DECADES = 4  # in which the effective ridges of an infinite power law are rounded down: few different lists of nodes
 
 
@@ -97,6 +106,111 @@ class FeatureRidge(Problem):
         with np.errstate(under="ignore"):
             least = float(np.min(np.maximum(lam / n, 0.5 * ridgeless_power_law(decay, n)), initial=1.0))
         return infinite_power_law(decay, source, signal, rounded_down(least))
+
+    @classmethod
+    def from_features(
+        cls, F: ArrayLike, y: ArrayLike, *, debias: bool = True, intercept: bool = False, **parameters: Any
+    ) -> Self:
+        """The problem of a ridge readout on features of which a sample is given.
+
+        Parameters
+        ----------
+        F : array_like, shape (N, p)
+            Features of N independent samples.
+        y : array_like, shape (N,)
+            Their labels.
+        debias : bool
+            Whether noise is removed from the residual variance and the target weights, for new data; without it the
+            theory describes sub-samples of these data.
+        intercept : bool
+            Whether the readout has an intercept without penalty: features and labels are centred.
+        **parameters
+            n, lam.
+
+        Raises
+        ------
+        ParameterError
+            If F and y are no finite arrays of these shapes, or there are too few samples to remove the noise.
+
+        Warns
+        -----
+        AccuracyWarning
+            If N < 3 p, and if the features have heavy tails.
+        """
+        return cls(**modes_of_data(F, y, debias=debias, intercept=intercept)._asdict(), **parameters)
+
+    def optimal_ridge(self) -> Self:
+        """The same problem with `lam` replaced, in every cell, by the one that minimises the test error.
+
+        Returns
+        -------
+        Problem
+            `lam` spans the remaining cells; it is 0 where no ridge is best.
+
+        Warns
+        -----
+        AccuracyWarning
+            If the best ridge is infinite in some cells: a large one stands for it.
+        """
+        lam, _ = best_ridges(self)
+        infinite = np.isinf(lam)
+        if np.any(infinite):
+            large = _LARGEST_RIDGE * max(self.spectrum.trace, float(np.max(self.cells.arrays["n"])))
+            warnings.warn(f"in {np.count_nonzero(infinite)} cells the best ridge is infinite; lam = {large:.0e} stands "
+                          "for it", AccuracyWarning, stacklevel=2)
+            lam = np.where(infinite, large, lam)
+        base = self.replace(lam=0.0)
+        return base.replace(lam=like_cells(base, np.broadcast_to(lam, base.shape).copy()))
+
+    def ridge_minima(self) -> xr.Dataset:
+        """All local minima of the test error over 0 <= lam <= inf, the lowest first; `lam` itself is ignored.
+
+        Returns
+        -------
+        xarray.Dataset
+            lam, effective_ridge, test_error and at_boundary (1 where lam is 0 or infinite) over the cells and the axis
+            `minimum`; NaN beyond the last one of a cell.
+        """
+        return minima_dataset(self)
+
+    def along_effective_ridge(self, kappa: ArrayLike) -> xr.Dataset:
+        """Errors as functions of the effective ridge, in which they are explicit; `lam` itself is ignored.
+
+        Parameters
+        ----------
+        kappa : array_like, shape (K,)
+            Effective ridges > 0.
+
+        Returns
+        -------
+        xarray.Dataset
+            `lam` and the errors over the cells and the axis `effective_ridge`; NaN where no lam >= 0 has so small an
+            effective ridge.
+        """
+        return sweep_dataset(self, kappa)
+
+    def ensemble_error(self, predictors: ArrayLike) -> xr.DataArray:
+        """Test error of the mean of independently trained predictors, each on n samples of its own.
+
+        Parameters
+        ----------
+        predictors : int or array_like, shape (K,)
+            How many.
+
+        Returns
+        -------
+        xarray.DataArray
+            residual variance + bias + variance/predictors, over the cells and the axis `predictors`.
+        """
+        count = np.atleast_1d(np.asarray(predictors))
+        if count.ndim != 1 or count.dtype.kind not in "iu" or np.any(count < 1):
+            raise ParameterError("predictors", f"must be whole numbers >= 1, got {predictors!r:.60}")
+        prediction = self.solve(["bias", "variance"])
+        common = np.asarray(prediction.bias + np.broadcast_to(self.cells.arrays["residual_variance"], self.shape))
+        values = common[..., None] + np.asarray(prediction.variance)[..., None] / count
+        return answer_dataset(self, {"test_error": (
+            ("predictors",), values, described("test error of the mean of several predictors", r"E_{\mathrm{test}}"),
+        )}, {"predictors": count})["test_error"]
 
     def _solve(self, observables: tuple[str, ...], refinement: int) -> dict[str, Any]:
         shape, (n, lam) = self.cells.compact(("n", "lam"))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ...errors import ParameterError
 from ...parameters import parameter
 from ...problem import Problem
+from ...search import optimal_ridge
+from ...spectra.layer_density import layer_density
 from ...spectra.layers import Chain, ChainSolution, TargetSums, solve_chain, target_sums
 from .layers import layer_coefficients
 from .prediction import RainbowNetworkPrediction
+from .problem import FeatureRidge
 from .ridge_equations import Fit, errors_of, warn_of_threshold, weight_norm
+from .weights import modes_of, population_of_network
 
 Array = NDArray[np.float64]
 
@@ -68,6 +72,96 @@ class RainbowNetwork(Problem):
         "(u_k . E[y x])^2, in all modes of an eigenvalue of the inputs together", symbol="c_k", kind="vector", low=0,
         default=None,
     )
+
+    @staticmethod
+    def from_weights(
+        weights: Sequence[ArrayLike], activations: Sequence[Any], target: ArrayLike, *,
+        biases: Sequence[ArrayLike] | None = None, link: Any = None, noise_var: float = 0.0, intercept: bool = False,
+        **parameters: Any,
+    ) -> FeatureRidge:
+        """The problem of a ridge readout on the last layer of a network with these weights; matrices of size p_L.
+
+        Neurons have variances and means of their own, so that activations need not have mean 0 and weights may be
+        trained, as long as they have no large spike.
+
+        Parameters
+        ----------
+        weights : sequence of array_like, shapes (p_1, d), (p_2, p_1), ...
+            phi_l = sigma_l(W_l phi_{l-1} + b_l), phi_0 = x ~ N(0, 1_d); no factor 1/sqrt(p).
+        activations : sequence
+            One for each layer.
+        target : array_like, shape (d,)
+            theta: y = theta . x + noise, or link(theta . x/|theta|) + noise.
+        biases : sequence of array_like, optional
+            b_l.
+        link : optional
+            A nonlinearity.
+        noise_var : float
+            Variance of the noise.
+        intercept : bool
+            Whether the readout has an intercept without penalty.
+        **parameters
+            n, lam.
+
+        Returns
+        -------
+        FeatureRidge
+
+        Raises
+        ------
+        ParameterError
+            If shapes do not fit.
+
+        Warns
+        -----
+        AccuracyWarning
+            If the weights have spikes so large that the features are no longer those of a linear model with noise.
+        """
+        if isinstance(noise_var, bool) or not isinstance(noise_var, int | float) or not 0 <= noise_var < np.inf:
+            raise ParameterError("noise_var", f"must be a finite number >= 0, got {noise_var!r:.60}")
+        population = population_of_network(weights, activations, target, biases=biases, link=link,
+                                           noise_var=noise_var, intercept=intercept)
+        return FeatureRidge(**modes_of(population, noise_var)._asdict(), **parameters)
+
+    def optimal_ridge(self) -> Self:
+        """The same problem with `lam` replaced, in every cell, by the one that minimises the test error.
+
+        Returns
+        -------
+        Problem
+            `lam` spans the remaining cells; it is 0 where no ridge is best.
+
+        Warns
+        -----
+        AccuracyWarning
+            If the best ridge is infinite in some cells (there a large one stands for it).
+        """
+        return optimal_ridge(self, float(self.chain.mean_traces()[-1]) * float(self.widths[-1]))
+
+    def density(self, x: ArrayLike) -> Array:
+        """Density of the eigenvalues of the covariance of the last features, a limit for wide layers.
+
+        Parameters
+        ----------
+        x : array_like, shape (M,)
+            Points > 0.
+
+        Returns
+        -------
+        ndarray (M,)
+            Of all p_L eigenvalues; an atom at 0 (linear layers beyond the rank) is left out.
+
+        Raises
+        ------
+        ParameterError
+            If the input dimension varies, or a point is not positive.
+        """
+        points = np.asarray(x, dtype=np.float64)
+        if points.ndim != 1 or not points.size or not np.all(np.isfinite(points) & (points > 0)):
+            raise ParameterError("x", f"must be a list of finite numbers > 0, got {x!r:.60}")
+        if self.cells.arrays["d"].size != 1:
+            raise ParameterError("d", "must be one number for a density")
+        return layer_density(self.chain, float(self.cells.arrays["d"].ravel()[0]), points)
 
     @property
     def axis_labels(self) -> Mapping[str, NDArray[Any]]:
