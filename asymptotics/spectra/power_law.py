@@ -12,10 +12,10 @@ from .spectrum import Spectrum
 
 Array = NDArray[np.float64]
 
-SMALLEST_EXPONENT = 1.05  # sums over 1 to e^700 miss e^{-700 (a - 1)}
+SMALLEST_EXPONENT = 1.05  # sums up to e^{680/a} miss e^{-680 (a - 1)/a}
 _FIRST = 200  # modes that are summed one by one
 _CORRECTED = 5  # modes on either side of the end that carry the end correction
-_LARGEST_LOG = 700.0
+_LARGEST_LOG = 680.0
 _BERNOULLI = {2: 1 / 6, 4: -1 / 30, 6: 1 / 42, 8: -1 / 30, 10: 5 / 66}
 
 
@@ -38,8 +38,9 @@ def infinite_power_law(decay: float, source: float, signal: float, smallest: flo
     """
     start = math.log(_FIRST)
     end = max(start, -math.log(smallest) / decay) + 36 / min(decay - 1, source - 1)
-    panels = refinement * math.ceil((min(end, _LARGEST_LOG) - start) / (2 / max(1.0, decay)))
-    edges = np.linspace(start, min(end, _LARGEST_LOG), panels + 1)
+    end = min(end, _LARGEST_LOG / decay)  # beyond, eigenvalues are no floats any more
+    panels = refinement * math.ceil((end - start) / (2 / max(1.0, decay)))
+    edges = np.linspace(start, end, panels + 1)
     nodes, weights = gauss_legendre(16)
     half = 0.5 * np.diff(edges)[:, None]
     u = (edges[:-1, None] + half * (1 + nodes)).ravel()
@@ -48,7 +49,8 @@ def infinite_power_law(decay: float, source: float, signal: float, smallest: flo
     ends[-(2 * _CORRECTED + 1):] += _end_weights()
     logs = np.concatenate([np.log(integers), u])
     modes = np.concatenate([ends, (half * weights).ravel() * np.exp(u)])
-    return Spectrum(np.exp(-decay * logs), modes, signal * np.exp(-source * logs) * modes)
+    with np.errstate(under="ignore"):
+        return Spectrum(np.exp(-decay * logs), modes, signal * np.exp(-source * logs) * modes)
 
 
 def ridgeless_power_law(decay: float, n: Array) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,9 +31,6 @@ from .empirical import modes_of_data
 from .prediction import FeatureRidgePrediction
 from .ridge_answers import best_ridges, minima_dataset, sweep_dataset
 from .ridge_equations import Fit, errors_of, slopes, warn_of_threshold, weight_norm
-
-if TYPE_CHECKING:
-    pass
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -46,7 +46,7 @@ def curve_at(table: SumTable, kappa: Array, n: Array, residual: Array) -> Curve:
 
 
 class Minima(NamedTuple):
-    """Local minima of the test error, M of C cells: cell, effective ridge (0, or inf), lam, error, whether at an end."""
+    """Local minima of the test error of C cells, (M,): cell, effective ridge, lam, error, whether lam is 0 or inf."""
 
     cell: Index
     kappa: Array
@@ -63,7 +63,6 @@ def ridge_minima(spectrum: Spectrum, n: Array, residual: Array) -> Minima:
 
 
 def _minima(spectrum: Spectrum, n: Array, residual: Array, offset: int) -> Minima:
-    s, weights, signal = spectrum
     bare = effective_ridge(spectrum, n, np.zeros(n.shape), (EXCHANGE, SECOND, BIAS, MISFIT))
     low, high = _range(spectrum, n, residual, bare.kappa)
     table = SumTable(spectrum, float(np.min(low)), float(np.max(high)))
@@ -93,7 +92,7 @@ def _minima(spectrum: Spectrum, n: Array, residual: Array, offset: int) -> Minim
         order + offset,
         np.concatenate([bare.kappa[at_zero], kappa, infinite]),
         np.concatenate([np.zeros(at_zero.size), inside.lam, infinite]),
-        np.concatenate([zero[at_zero], inside.fit.test_error, residual[at_infinity] + np.sum(signal)]),
+        np.concatenate([zero[at_zero], inside.fit.test_error, residual[at_infinity] + np.sum(spectrum.signal)]),
         np.concatenate([np.full(at_zero.size, True), np.full(cell.size, False), np.full(at_infinity.size, True)]),
     )
 
@@ -114,7 +113,7 @@ def _range(spectrum: Spectrum, n: Array, residual: Array, bare: Array) -> tuple[
 
 
 def best_ridges(problem: FeatureRidge) -> tuple[Array, Array]:
-    """lam of the smallest test error and that error, over the cells without those of lam alone; inf where it is best."""
+    """lam of the smallest test error (inf where no readout is best) and that error, over the cells without lam."""
     base, (n, residual), shape = cells_without_ridge(problem)
     minima = ridge_minima(base.spectrum, n, residual)
     order = np.lexsort((minima.error, minima.cell))

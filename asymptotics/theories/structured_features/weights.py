@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Sequence
@@ -76,8 +77,8 @@ def population_of_network(
     if wide > WIDE_VARIANCES or norm > LARGE_NORM:
         warnings.warn(
             f"the weights have a spike (variances of pre-activations up to {wide:.3g} times their median, norm "
-            f"{norm:.3g} times the edge of the bulk): the features are no longer those of a linear model with noise, and "
-            "errors may be off by ten per cent; FeatureRidge.from_features takes them from data", AccuracyWarning,
+            f"{norm:.3g} times the edge of the bulk): the features are no longer those of a linear model with noise, "
+            "and errors may be off by ten per cent; FeatureRidge.from_features takes them from data", AccuracyWarning,
             stacklevel=4)
     if not intercept:
         covariance = covariance + np.outer(mean, mean)
@@ -107,7 +108,7 @@ def _matrices(weights: Any) -> list[Array]:
     if not isinstance(weights, Sequence) or not len(weights):
         raise ParameterError("weights", "must be a list of matrices, one for each layer")
     matrices = [finite_array(f"weights[{number}]", matrix, 2) for number, matrix in enumerate(weights)]
-    for number, (below, above) in enumerate(zip(matrices, matrices[1:], strict=False)):
+    for number, (below, above) in enumerate(itertools.pairwise(matrices)):
         if above.shape[1] != below.shape[0]:
             raise ParameterError(f"weights[{number + 1}]", f"must have as many columns as weights[{number}] has rows, "
                                                            f"{below.shape[0]}, got {above.shape[1]}")
