@@ -123,7 +123,7 @@ class State(NamedTuple):
     @property
     def exchange(self) -> Array:
         """df1 - df2 = -kappa_L dD_L/dkappa_L."""
-        return np.where(self.kappa > 0, self.kappa * self.spread, 0.0)
+        return np.where(self.kappa > 0, self.kappa * self.df1_fall / np.where(self.slope > 0, self.slope, 1.0), 0.0)
 
     @property
     def spread(self) -> Array:

@@ -73,7 +73,7 @@ def chain(
         def df1(top: Any) -> Any:
             return climb(inputs(top))[1]
 
-        kappa = _root(lambda k: k * (n - df1(k)) - lam, (lam + traces[-1]) / n, halvings=110)
+        kappa = _root(lambda k: k * (n - df1(k)) - lam, (lam + traces[-1]) / n, halvings=90)
         step = kappa * mp.mpf(10) ** (-digits // 4)
         d_df1 = (df1(kappa + step) - df1(kappa - step)) / (2 * step)
 
@@ -88,7 +88,7 @@ def chain(
         train = (lam / (n * kappa)) ** 2 * test
         objective = lam / (n * kappa) * (moment - overlap(kappa))
         return {"effective_ridge": kappa, "df1": filled, "df2": df2, "test_error": test, "train_error": train,
-                "ridge_objective": objective, "weight_norm": n / lam * (objective - train)}
+                "ridge_objective": objective, "weight_norm": n / lam * (objective - train) if lam > 1e-10 else None}
 
 
 def _root(function: Callable[[Any], Any], high: Any, halvings: int = 0) -> Any:

@@ -149,7 +149,8 @@ class RainbowNetwork(Problem):
         Returns
         -------
         ndarray (M,)
-            Of all p_L eigenvalues; an atom at 0 (linear layers beyond the rank) is left out.
+            Of all p_L eigenvalues.  Where the last layer is wider than the rank of the one below, the others are
+            exactly at its noise power b_L: this atom (at 0 for linear layers) is left out.
 
         Raises
         ------

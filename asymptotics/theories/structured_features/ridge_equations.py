@@ -118,7 +118,9 @@ def slopes(fit: Fit, kappa: Array, skew: Array, bias_slope: Array) -> Slopes:
 
 def weight_norm(fit: Fit, learning: Array, spread: Array) -> Array:
     """|w|^2 = sum c/(s + kappa)^2 + (E/n) sum w s/(s + kappa)^2; eq. (4)."""
-    return learning + _ratio(fit.amplified * spread, fit.free)
+    amplified = fit.amplified > 0
+    scatter = np.where(amplified, spread, 0.0) * fit.amplified
+    return learning + _ratio(scatter, fit.free)
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
