@@ -21,7 +21,6 @@ from .spectrum import (
     EXCHANGE_ABOVE,
     EXCHANGE_BELOW,
     FILLED,
-    ORDER,
     TILE,
     DirectSums,
     Spectrum,
@@ -34,6 +33,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 FEW_CELLS = 100  # for which no table is worth while
+TABLE_CELLS = 1600  # solved at once from a table
 TINY = 1e-17  # of the smallest eigenvalue: below, the equation is quadratic
 SHORT_STEP = 3e-8  # Newton's error after it is its square
 MOST_STEPS = 60
@@ -103,8 +103,7 @@ def effective_ridge(
         else:
             table = SumTable(spectrum, float(np.min(low[rows])), float(np.max(high[rows])), refinement)
             table.moments(tuple(dict.fromkeys((*_EQUATION, *sums))))
-        width = spectrum.eigenvalues.size if table is None else len(_EQUATION) * ORDER
-        step = max(1, TILE // width)
+        step = max(1, TILE // spectrum.eigenvalues.size) if table is None else TABLE_CELLS
         for start in range(0, rows.size, step):
             index = rows[start:start + step]
             part = _solve(spectrum, table, n[index], lam[index], low[index], high[index], sums)

@@ -32,6 +32,7 @@ LEARNING: Sum = ("signal", 1, 1)  # k sum c/(s + k)^2
 BIAS_SLOPE: Sum = ("signal", 1, 2)  # k/2 d bias/dk
 
 TILE = 1 << 15  # numbers of a work array: a quarter of a megabyte
+TABLE_TILE = 1 << 20  # the same while a table is made
 SPACING = 0.5  # of the nodes of a table in log k
 ORDER = 20  # terms of its series, of ratio below tanh(SPACING/4)
 
@@ -150,29 +151,34 @@ class SumTable:
 
     def _tabulated(self, sums: Sequence[Sum]) -> Mapping[Sum, Array]:
         s, weights, signal = self.spectrum
-        found = {name: np.empty((self.nodes.size, ORDER)) for name in sums}
         factors = np.stack([_binomials(filled + empty) for _, filled, empty in sums], axis=-1)
-        step = max(1, TILE // ORDER)
-        for number, k in enumerate(self.nodes):
-            total = np.zeros((ORDER, len(sums)))
-            for start in range(0, s.size, step):
-                part = slice(start, start + step)
-                own = s[part]
-                q, a, rho = own / (own + k), k / (own + k), (own - k) / (own + k)
-                powers = np.empty((ORDER, own.size))
-                powers[0] = 1.0
+        found = np.zeros((self.nodes.size, ORDER, len(sums)))
+        step = min(s.size, TABLE_TILE // ORDER)
+        rows = max(1, TABLE_TILE // (ORDER * step))
+        for start in range(0, s.size, step):
+            modes = slice(start, start + step)
+            measures = {"signal": signal[modes], "modes": weights[modes]}
+            for first in range(0, self.nodes.size, rows):
+                nodes = slice(first, first + rows)
+                own, k = s[modes], self.nodes[nodes, None]
+                inverse = 1 / (own + k)
+                q, a, rho = own * inverse, k * inverse, (own - k) * inverse
+                above = weights[modes] * (own > k)
+                measures |= {"above": above, "below": weights[modes] - above}
+                powers = np.empty((len(k), ORDER, own.size))
+                powers[:, 0] = 1.0
                 for degree in range(1, ORDER):
-                    np.multiply(powers[degree - 1], rho, out=powers[degree])
-                columns = []
-                for kind, filled, empty in sums:
-                    column = (signal if kind == "signal" else weights)[part] * q**filled * a**empty
-                    if kind in ("above", "below"):
-                        column = np.where((own > k) == (kind == "above"), column, 0.0)
-                    columns.append(column)
-                total += powers @ np.stack(columns, axis=-1)
-            for name, series in zip(sums, (total * factors).T, strict=True):
-                found[name][number] = series
-        return found
+                    np.multiply(powers[:, degree - 1], rho, out=powers[:, degree])
+                columns = np.empty((len(sums), len(k), own.size))
+                for column, (kind, filled, empty) in zip(columns, sums, strict=True):
+                    column[:] = measures[kind]
+                    for _ in range(filled):
+                        column *= q
+                    for _ in range(empty):
+                        column *= a
+                found[nodes] += np.matmul(powers, np.moveaxis(columns, 0, -1))
+        found *= factors
+        return {name: np.ascontiguousarray(found[..., number]) for number, name in enumerate(sums)}
 
     def around(self, nodes: Index) -> TableSums:
         """Sums of C cells, each around one node."""
