@@ -21,6 +21,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "docs/theories/linear_network_decay.md": ("linear-network-decay",),
     "docs/theories/linear_network_loss.md": ("linear-network-loss",),
     "docs/theories/linear_network_power.md": ("power-network",),
+    "docs/theories/structured_features.md": ("feature-ridge", "rainbow-network"),
 }
 
 

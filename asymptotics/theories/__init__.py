@@ -18,14 +18,14 @@ from .linear_network import (
 )
 from .polynomial_spikes import PolynomialSpikes
 from .spiked_random_features import ConcreteFeatures, GiantStep, SpikedRandomFeatures, gaussian_readout
-from .structured_features import FeatureRidge, RainbowNetwork, gcv, kappa_hat
+from .structured_features import FeatureClassification, FeatureRidge, RainbowNetwork, gcv, kappa_hat
 
 THEORIES: dict[str, type[Problem]] = {
     problem.slug: problem for problem in (
         GiantStep, SpikedRandomFeatures, ConcreteFeatures, PolynomialSpikes, LinearNetwork, LinearNetworkEnsemble,
         LinearNetworkDescent, LinearNetworkDecay, LinearNetworkCurriculum, LinearNetworkLoss, LinearNetworkScaling,
         LinearNetworkPhases, LinearNetworkInputs, LinearNetworkInputsDescent, BalancedLinearNetwork, PowerNetwork,
-        FeatureRidge, RainbowNetwork,
+        FeatureRidge, RainbowNetwork, FeatureClassification,
     )
 }
 
@@ -33,6 +33,7 @@ __all__ = [
     "THEORIES",
     "BalancedLinearNetwork",
     "ConcreteFeatures",
+    "FeatureClassification",
     "FeatureRidge",
     "GiantStep",
     "LinearNetwork",

@@ -100,7 +100,7 @@ class State(NamedTuple):
 
 
 class Averages(NamedTuple):
-    """Averages over a sample, (14)-(16).
+    """Averages over a sample, eq. (21).
 
     Attributes
     ----------
@@ -145,7 +145,7 @@ _EMPTY = np.empty((0, 0))
 
 
 def averages(loss: LossName, law: Labels, state: State, refinement: int = 1, slopes: bool = False) -> Averages:
-    """hatV, hatq and hatm per sample at C states; eqs. (14)-(16)."""
+    """hatV, hatq and hatm per sample at C states; eq. (21)."""
     if loss == "square":
         return _square_averages(law, state, slopes)
     at = _NODES[loss](law, state, refinement, slopes, False)
@@ -175,7 +175,7 @@ def averages(loss: LossName, law: Labels, state: State, refinement: int = 1, slo
 
 
 def train_loss(loss: LossName, law: Labels, state: State, refinement: int = 1) -> Array:
-    """Mean loss (C,) on the training set, without penalty; eq. (17)."""
+    """Mean loss (C,) on the training set, without penalty; eq. (23)."""
     if loss == "square":
         return 0.5 * _square_averages(law, state, False).values[1]
     at = _NODES[loss](law, state, refinement, False, True)
@@ -185,12 +185,12 @@ def train_loss(loss: LossName, law: Labels, state: State, refinement: int = 1) -
 
 
 def classification_error(slant: Array) -> Array:
-    """Probability that the prediction differs from sign(nu); eq. (18)."""
+    """Probability that the prediction differs from sign(nu); eq. (24)."""
     return np.arctan2(1.0, slant) / np.pi
 
 
 def noisy_label_error(law: Labels, state: State) -> Array:
-    """Probability that the prediction differs from a fresh label: a mixture of angles; eq. (18)."""
+    """Probability that the prediction differs from a fresh label: a mixture of angles; eq. (24)."""
     return classification_error(_component_slants(law, state)) @ law.share
 
 
@@ -248,15 +248,9 @@ def _label_weights(law: Labels, state: State, at: _Nodes, density: Array, slopes
     stacked = np.stack(np.broadcast_arrays(*rows))  # (R, C, J)
     inner = at.omega.shape[1] - at.extra
     if mixture:
-        squares = np.clip(at.omega, -1e100, 1e100) ** 2
-        seen = np.empty((len(rows), *at.omega.shape))
-        normal = np.empty(at.omega.shape)
-        seen[:] = 0.0
-        for j in range(law.noise.size):
-            np.multiply(squares, -0.5 * tau[:, j, None] ** 2, out=normal)
-            np.exp(normal, out=normal)
-            for row, coefficient in enumerate(stacked[:, :, j]):
-                seen[row] += coefficient[:, None] * normal
+        squares = -0.5 * np.clip(at.omega, -1e100, 1e100) ** 2
+        normal = np.exp(np.square(tau)[:, :, None] * squares[:, None, :])
+        seen = np.moveaxis(np.moveaxis(stacked, 0, 1) @ normal, 1, 0)
         left = np.einsum("cj,j->c", ndtr(tau * at.start[:, None]), law.share)
         z = np.empty(at.omega.shape)
         z[:, :inner] = left[:, None] + cumulative((seen[-1] * at.weight)[:, :inner])

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 POINTS = 20  # of a panel
-UNITS = 2.0  # of the finest scale in a panel
+UNITS = 1.6  # of the finest scale in a panel
 FEWEST = 4
 
 SCALED = np.array([0, 1, 2, 3, 4, 5, 6, 7.5, 9.5])  # in standard deviations
 SCALED = np.concatenate([-SCALED[:0:-1], SCALED])
 REACH = float(SCALED[-1])
-FIXED = np.array([0, 0.5, 1, 2, 3, 4.5, 6, 8, 11, 15, 20, 28, 40])  # of the logistic function
+# scales of the logistic function, whose tails matter where they are multiplied by a large V
+FIXED = np.array([0, 1, 2, 3, 4.5, 6, 8, 10, 12, 14.5, 17, 19.5, 22, 25, 28, 32, 36, 40, 45])
 FIXED = np.concatenate([-FIXED[:0:-1], FIXED])
 
 
