@@ -18,6 +18,8 @@ EXAMPLES = {
     "catapult.py": (["--p", "100"], "catapult.png", 5, 1),
     "weight_decay.py": (["--p", "20"], "weight_decay.png", 5, 1),
     "other_losses.py": (["--p", "5", "--samples", "15"], "other_losses.png", 8, 1),
+    "structured_features.py": (["--scale", "0.4", "--networks", "5"], "structured_features.png", 18, 1),
+    "real_data.py": (["--splits", "60"], "real_data.png", 8, 1),
     "bring_your_own_weights.py": (["--d", "100", "--sets", "8"], "bring_your_own_weights.png", 20, 2),
 }
 

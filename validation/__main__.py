@@ -26,6 +26,7 @@ from . import (
     polynomial_protocol,
     power_network,
     spiked_random_features,
+    structured_features_protocol,
 )
 from .engine import run
 from .protocols import Protocol
@@ -44,6 +45,7 @@ PROTOCOLS: dict[str, Callable[[str], Protocol]] = {
     "polynomial-spikes": polynomial_protocol.protocol,
     "power-network": power_network.protocol,
     "spiked-random-features": spiked_random_features.protocol,
+    "structured-features": structured_features_protocol.protocol,
 }
 SIZES = ("quick", "full")
 NOT_PASSED = 1

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from ...errors import ParameterError
 from ...parameters import observable, parameter
 from ...problem import Prediction, Problem
-from ...spectra.spectrum import Spectrum
 from .classification_solution import Cells, Features, Solution, SpectrumFeatures, by_tiles, solve_cells
+from .declared import listed_spectrum, validate_modes
 from .losses import Labels, classification_error, labels, noisy_label_error, train_loss
 
 Array = NDArray[np.float64]
@@ -110,7 +110,7 @@ class FeatureClassification(Problem):
     widths: Any = parameter("widths p_1, ..., p_L of the layers", symbol=r"p_\ell", kind="sizes", low=1, default=None)
     d: Any = parameter("input dimension of the network", symbol="d", kind="size", low=1, default=None)
     rho: Any = parameter("variance of the pre-activation of the teacher, E nu^2", symbol=r"\rho", above=0)
-    n: Any = parameter("samples; need not be a whole number", symbol="n", above=0)
+    n: Any = parameter("samples", symbol="n", above=0)
     lam: Any = parameter(
         "ridge penalty: minimise sum ell(y, w . phi) + (lam/2) |w|^2", symbol=r"\lambda", above=0
     )
@@ -137,18 +137,9 @@ class FeatureClassification(Problem):
         self._validate_signal()
 
     def _validate_spectrum(self) -> None:
-        s, c = self.eigenvalues, self.target_weights
-        if c is None:
+        if self.target_weights is None:
             raise ParameterError("target_weights", "must be given with eigenvalues")
-        for name, value in (("target_weights", c), ("multiplicities", self.multiplicities)):
-            if value is not None and value.size != s.size:
-                raise ParameterError(name, f"must have as many elements as the eigenvalues, {s.size}, got {value.size}")
-        if not np.any(s > 0):
-            raise ParameterError("eigenvalues", "must not all be zero")
-        wrong = np.flatnonzero((s == 0) & (c > 0))
-        if wrong.size:
-            raise ParameterError("target_weights", f"must be zero where the eigenvalue is, got {c[wrong[0]]:.6g} at "
-                                                   f"index {wrong[0]}")
+        validate_modes(self.eigenvalues, {"target_weights": self.target_weights, "multiplicities": self.multiplicities})
 
     def _validate_signal(self) -> None:
         explained = self._features().explained
@@ -163,10 +154,7 @@ class FeatureClassification(Problem):
     def _features(self) -> Features:
         """What the equations ask of spectrum or network.  The only place that knows which was given."""
         if self.eigenvalues is not None:
-            s, c = self.eigenvalues, self.target_weights
-            weights = np.ones(s.size) if self.multiplicities is None else self.multiplicities
-            kept = s > 0
-            return SpectrumFeatures(Spectrum(s[kept], weights[kept], c[kept] / s[kept]))
+            return SpectrumFeatures(listed_spectrum(self.eigenvalues, self.target_weights, self.multiplicities))
         from .chain import chain_features
 
         _, (rho, _, _, d) = self.cells.compact((*_CELLS, "d"))

@@ -29,7 +29,9 @@ SHORTEST = 0.4**12
 SHORT_STEP = 1e-8  # Newton's error after it is its square
 RESIDUAL_LIMIT = 1e-10
 STAGES = 120  # of a continuation
-FACTOR = 3.0  # of the penalty between its stages
+FACTOR = 10.0  # of the penalty between its first stages
+SHORTEST_STRIDE = 1e-3
+LENGTHENING = 1.3  # of the logarithm of the factor after a stage that succeeds
 LARGEST_RIDGE = 1e20  # of kappa over the trace: above, the outputs do not depend on it to rounding
 EXTREME = 1e100  # parameters beyond it in scale are refused
 CELLS_OF_TILE = TILE // 500  # cells of a tile: a quadrature has about 500 nodes
@@ -354,29 +356,31 @@ def _newton_inverse(slopes: Array) -> Array:
 
 
 def _continued(equations: _Equations, rows: Index) -> tuple[Array, Array]:
-    """The solutions of these cells, followed from a penalty at which the fixed-point iteration contracts."""
+    """The solutions of these cells, followed from a penalty at which the fixed-point iteration contracts.
+
+    Every stage starts on the line through the last two in log lam; one that fails is tried again with half the stride.
+    """
     goal = equations.cells.lam[rows]
-    lam = np.maximum(goal, 10 * equations.trace[rows] / equations.cells.n[rows])
+    lam = np.maximum(goal, equations.trace[rows] * (equations.cells.n[rows] + 10))
     point = equations.start()[:, rows]
     for _ in range(CONTRACTING_STEPS):
         point = _inside(equations.step(point, rows, lam, slopes=False).new)
     point, residual = _newton(equations, point, rows, lam)
-    rate, active = np.zeros(point.shape), np.flatnonzero((residual <= RESIDUAL_LIMIT) & (lam > goal))
-    residual[lam > goal] = np.where(residual <= RESIDUAL_LIMIT, residual, np.inf)[lam > goal]
-    factor = np.full(rows.size, np.log(FACTOR))
+    rate, stride = np.zeros(point.shape), np.full(rows.size, np.log(FACTOR))
+    active = np.flatnonzero((residual <= RESIDUAL_LIMIT) & (lam > goal))
     for _ in range(STAGES):
         if not active.size:
             break
-        shift = np.minimum(factor[active], np.log(lam[active] / goal[active]))
-        last = shift >= np.log(lam[active] / goal[active])
-        target = np.where(last, goal[active], lam[active] * np.exp(-shift))
+        way = np.log(lam[active] / goal[active])
+        shift = np.minimum(stride[active], way)
+        target = np.where(shift >= way, goal[active], lam[active] * np.exp(-shift))
         start = _inside(point[:, active] + shift * rate[:, active])
         found, left = _newton(equations, start, rows[active], target)
         good = left <= RESIDUAL_LIMIT
         here = active[good]
         rate[:, here] = (found[:, good] - point[:, here]) / shift[good]
         point[:, here], lam[here], residual[here] = found[:, good], target[good], left[good]
-        factor[active[~good]] *= 0.5
-        residual[active[~good]] = np.inf
-        active = active[(lam[active] > goal[active]) & (factor[active] > 1e-3)]
+        stride[here] *= LENGTHENING
+        stride[active[~good]] *= 0.5
+        active = active[(lam[active] > goal[active]) & (stride[active] > SHORTEST_STRIDE)]
     return point, np.where(lam > goal, np.inf, residual)

@@ -27,6 +27,7 @@ from ...spectra.spectrum import (
     Spectrum,
     Sum,
 )
+from .declared import listed_spectrum, validate_modes
 from .empirical import modes_of_data
 from .prediction import FeatureRidgePrediction
 from .ridge_answers import best_ridges, minima_dataset, sweep_dataset
@@ -87,7 +88,7 @@ class FeatureRidge(Problem):
         "sres, the variance of the label that no linear function of the features explains, noise included",
         symbol=r"\sigma_{\mathrm{res}}^2", low=0,
     )
-    n: Any = parameter("samples; need not be a whole number", symbol="n", above=0)
+    n: Any = parameter("samples", symbol="n", above=0)
     lam: Any = parameter("ridge penalty: minimise sum (y - w . phi)^2 + lam |w|^2", symbol=r"\lambda", low=0)
 
     def _validate(self) -> None:
@@ -97,7 +98,7 @@ class FeatureRidge(Problem):
     def spectrum(self) -> Spectrum:
         """Eigenvalues that are not zero, weights and signal; of a power law for the ridges of the cells."""
         if self.power_law is None:
-            return listed_spectrum(self)
+            return listed_spectrum(self.eigenvalues, self.target_weights, self.multiplicities)
         decay, source, signal = (float(value) for value in self.power_law)
         n, lam = (self.cells.arrays[name] for name in ("n", "lam"))
         with np.errstate(under="ignore"):
@@ -262,14 +263,6 @@ def rounded_down(ridge: float) -> float:
     return float(10.0 ** (_DECADES * np.floor(np.log10(max(ridge, 1e-280)) / _DECADES)))
 
 
-def listed_spectrum(problem: Any) -> Spectrum:
-    """The spectrum of listed eigenvalues without those that are zero."""
-    s, c = problem.eigenvalues, problem.target_weights
-    weights = np.ones(s.size) if problem.multiplicities is None else problem.multiplicities
-    kept = s > 0
-    return Spectrum(s[kept], weights[kept], c[kept] / s[kept])
-
-
 def validate_spectrum(problem: Any) -> None:
     """Exactly one of eigenvalues (with target_weights) and power_law; raise `ParameterError`."""
     s, c, weights, law = (getattr(problem, name) for name in (
@@ -288,12 +281,4 @@ def validate_spectrum(problem: Any) -> None:
         return
     if c is None:
         raise ParameterError("target_weights", "must be given with eigenvalues")
-    for name, value in (("target_weights", c), ("multiplicities", weights)):
-        if value is not None and value.size != s.size:
-            raise ParameterError(name, f"must have as many elements as the eigenvalues, {s.size}, got {value.size}")
-    if not np.any(s > 0):
-        raise ParameterError("eigenvalues", "must not all be zero")
-    wrong = np.flatnonzero((s == 0) & (c > 0))
-    if wrong.size:
-        raise ParameterError("target_weights", f"must be zero where the eigenvalue is, got {c[wrong[0]]:.6g} at index "
-                                               f"{wrong[0]}")
+    validate_modes(s, {"target_weights": c, "multiplicities": weights})

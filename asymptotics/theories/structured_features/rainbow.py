@@ -14,6 +14,7 @@ from ...problem import Problem
 from ...search import optimal_ridge
 from ...spectra.layer_density import layer_density
 from ...spectra.layers import Chain, ChainSolution, TargetSums, solve_chain, target_sums
+from .declared import validate_modes
 from .layers import layer_coefficients
 from .prediction import RainbowNetworkPrediction
 from .problem import FeatureRidge
@@ -52,7 +53,7 @@ class RainbowNetwork(Problem):
     activations: Any = parameter("activations of the layers", symbol=r"\sigma_\ell", kind="nonlinearities")
     widths: Any = parameter("widths p_1, ..., p_L of the layers", symbol=r"p_\ell", kind="sizes", low=1)
     d: Any = parameter("input dimension", symbol="d", kind="size", low=1)
-    n: Any = parameter("samples; need not be a whole number", symbol="n", above=0)
+    n: Any = parameter("samples", symbol="n", above=0)
     lam: Any = parameter("ridge penalty: minimise sum (y - w . phi)^2 + lam |w|^2", symbol=r"\lambda", low=0)
     label_second_moment: Any = parameter("E y^2, the label noise included", symbol=r"\mathbb{E}y^2", low=0)
     signal: Any = parameter(
@@ -192,14 +193,7 @@ class RainbowNetwork(Problem):
         if (c is None) == on_inputs:
             raise ParameterError("input_target_weights", f"must {'' if on_inputs else 'not '}be given with "
                                                          f"input_eigenvalues and target_layer {self.target_layer}")
-        for name, value in (("input_target_weights", c), ("input_multiplicities", weights)):
-            if value is not None and value.size != s.size:
-                raise ParameterError(name, f"must have as many elements as input_eigenvalues, {s.size}, got "
-                                           f"{value.size}")
-        if not np.any(s > 0):
-            raise ParameterError("input_eigenvalues", "must not all be zero")
-        if c is not None and np.any(c[s == 0] > 0):
-            raise ParameterError("input_target_weights", "must be zero where the eigenvalue is")
+        validate_modes(s, {"input_target_weights": c, "input_multiplicities": weights}, "input_eigenvalues")
         if weights is not None:
             wrong = np.abs(self.cells.arrays["d"] - np.sum(weights)) > 1e-9 * np.sum(weights)
             if np.any(wrong):
