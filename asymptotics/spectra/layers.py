@@ -43,6 +43,8 @@ class Chain(NamedTuple):
         a_l = E[sigma']^2 and b_l, the power of what is not linear in the layer below.
     widths : ndarray (L,)
         p_1, ..., p_L.
+    columns : ndarray (L, M), optional
+        Eigenvalues > 0, equally frequent, of the covariance of the rows of W_l; ones for l = 1.
     """
 
     eigenvalues: Array
@@ -51,6 +53,7 @@ class Chain(NamedTuple):
     slopes: Array
     noises: Array
     widths: Array
+    columns: Array | None = None
 
     @property
     def depth(self) -> int:
@@ -64,9 +67,16 @@ class Chain(NamedTuple):
     def mean_traces(self) -> Array:
         """tr Omega_l/p_l for l = 0, ..., L."""
         traces = [float(self.shares @ self.eigenvalues)]
-        for a, b in zip(self.slopes, self.noises, strict=True):
-            traces.append(a * traces[-1] + b)
+        for layer, (a, b) in enumerate(zip(self.slopes, self.noises, strict=True), start=1):
+            column = self.column(layer)
+            traces.append(a * traces[-1] * (1.0 if column is None else float(np.mean(column))) + b)
         return np.array(traces)
+
+    def column(self, layer: int) -> Array | None:
+        """Eigenvalues of the covariance of the rows of W_l, l = 1, ..., L; None where it is the identity."""
+        if self.columns is None or np.all(self.columns[layer - 1] == 1):
+            return None
+        return self.columns[layer - 1]
 
 
 class Corner(NamedTuple):
@@ -77,17 +87,20 @@ class Corner(NamedTuple):
     kappa : ndarray (L + 1, C)
     room : ndarray (L + 1, C)
         p_l - D_{l-1}^c for l = 1, ..., L.
+    stretch : ndarray (L + 1, C)
+        tau_l^c of layers with structured rows, see `columns`.
     rank : ndarray (C,)
         R = D_L^c.
     """
 
     kappa: Array
     room: Array
+    stretch: Array
     rank: Array
 
     def at(self, index: Index) -> Corner:
         """Some of the cells."""
-        return Corner(self.kappa[:, index], self.room[:, index], self.rank[index])
+        return Corner(self.kappa[:, index], self.room[:, index], self.stretch[:, index], self.rank[index])
 
 
 class State(NamedTuple):
@@ -161,41 +174,105 @@ def corner(chain: Chain, d: Array) -> Corner:
         middle = 0.5 * (low + high)
         above = _admissible(chain, d, np.exp(middle), vanishing)
         low, high = np.where(above, low, middle), np.where(above, middle, high)
-    kappa = np.zeros((chain.depth + 1, d.size))
-    room = np.zeros((chain.depth + 1, d.size))
+    kappa, room, stretch = np.zeros((3, chain.depth + 1, d.size))
     kappa[0] = np.where(vanishing > 0, np.exp(high), 0.0)
     filled = _inputs_filled(chain, d, kappa[0])
+    empty = d - filled
     for layer in range(1, chain.depth + 1):
         p, a, b = chain.below(layer, d), chain.slopes[layer - 1], chain.noises[layer - 1]
-        below, width = kappa[layer - 1], chain.widths[layer - 1]
+        column, width = chain.column(layer), chain.widths[layer - 1]
         active = layer <= vanishing
+        below = kappa[layer - 1]
+        if column is not None:
+            stretch[layer] = stretch_of(column, np.where(active, empty / p, 0.0))
+            below = below * _factor(column, stretch[layer])
         share = np.where(active, a * below / p, 1.0)
         kappa[layer] = np.where(layer < vanishing, share * (width - filled) - b, 0.0)
         room[layer] = np.where(active, (kappa[layer] + b) / share, width - ranks[-1])
         filled = np.where(active, filled + b / share, ranks[-1])
-    return Corner(kappa, room, ranks[-1])
+        empty = np.where(active, kappa[layer] / share, 0.0)
+    return Corner(kappa, room, stretch, ranks[-1])
 
 
 def _admissible(chain: Chain, d: Array, kappa: Array, vanishing: Index) -> Mask:
     """Whether kappa_0 is above the corner: all kappa up to the layer that vanishes are positive."""
     good = np.full(d.shape, True)
     filled = _inputs_filled(chain, d, kappa)
+    empty = d - filled
     for layer in range(1, chain.depth + 1):
-        share = chain.slopes[layer - 1] * kappa / chain.below(layer, d)
+        p, column = chain.below(layer, d), chain.column(layer)
+        if column is not None:
+            kappa = kappa * _factor(column, stretch_of(column, np.clip(empty / p, 0.0, 1.0)))
+        share = chain.slopes[layer - 1] * kappa / p
         fresh = share * (chain.widths[layer - 1] - filled) - chain.noises[layer - 1]
         good &= (fresh > 0) | (layer > vanishing)
         filled = filled + chain.noises[layer - 1] / share
         kappa = np.where(fresh > 0, fresh, 1.0)
+        empty = kappa / share
     return good
+
+
+def stretch_of(column: Array, empty: Array) -> Array:
+    """tau with mean tau/(C + tau) = `empty` in [0, 1), from below by Newton's method in log tau; eq. (26)."""
+    tau = empty / np.mean(1 / column)
+    positive = tau > 0
+    u = np.log(np.where(positive, tau, 1.0))
+    target = np.log(np.where(positive, np.minimum(empty, 1 - 1e-15), 0.5))
+    for _ in range(MOST_STEPS):
+        inverse = 1 / (column + np.exp(u)[:, None])
+        left = np.mean(inverse, axis=-1)
+        slope = np.mean(column * inverse**2, axis=-1) / left
+        step = np.where(positive, (target - u - np.log(left)) / slope, 0.0)
+        u = u + step
+        if np.all(np.abs(step) < SHORT_STEP * np.maximum(1.0, np.abs(u))):
+            break
+    return np.where(positive, np.exp(u), 0.0)
+
+
+def _factor(column: Array, tau: Array) -> Array:
+    """g = mean(C/(C + tau))/mean(1/(C + tau)), between the harmonic and the arithmetic mean of C."""
+    inverse = 1 / (column + tau[:, None])
+    return np.asarray(np.mean(column * inverse, axis=-1) / np.mean(inverse, axis=-1))
+
+
+class Climb(NamedTuple):
+    """What a layer needs of the one below, measured from the corner: value, at the corner, increment, slope, lag."""
+
+    value: Array
+    corner: Array
+    increment: Array
+    slope: Array
+    lag: Array
+
+
+def _stretched(
+    column: Array, below: Climb, p: Array, empty: Array, tau_corner: Array, delta: Array, fall: Array, df1_slope: Array
+) -> Climb:
+    """kappa g(tau) in the place of kappa; eq. (26)."""
+    tau = stretch_of(column, empty / p)
+    inverse, corner_inverse = 1 / (column + tau[:, None]), 1 / (column + tau_corner[:, None])
+    mean, corner_mean = np.mean(inverse, axis=-1), np.mean(corner_inverse, axis=-1)
+    both = np.mean(inverse * corner_inverse, axis=-1)
+    move = -fall / p / np.mean(column * inverse * corner_inverse, axis=-1)
+    g, g_corner = _factor(column, tau), _factor(column, tau_corner)
+    g_move = move * np.maximum(both / (mean * corner_mean) - 1, 0.0)
+    tau_slope = -df1_slope / p / np.mean(column * inverse**2, axis=-1)
+    g_slope = tau_slope * np.maximum(np.mean(inverse**2, axis=-1) / mean**2 - 1, 0.0)
+    return Climb(
+        below.value * g, below.corner * g_corner, below.increment * g + below.corner * g_move,
+        below.slope * g + below.value * g_slope,
+        np.maximum(below.lag * g + delta * below.value * g_slope - below.corner * g_move, 0.0),
+    )
 
 
 def _input_bound(chain: Chain, d: Array, top: Array) -> Array:
     """A kappa_0 above which kappa_L exceeds `top`; eq. (16)."""
     traces, bound = chain.mean_traces(), top
     for layer in range(chain.depth, 0, -1):
-        p = chain.below(layer, d)
+        p, column = chain.below(layer, d), chain.column(layer)
         a, b, width = chain.slopes[layer - 1], chain.noises[layer - 1], chain.widths[layer - 1]
-        bound = p * ((b + bound) / a + traces[layer - 1]) / width
+        least = 1.0 if column is None else 1 / float(np.mean(1 / column))
+        bound = p * ((b + bound) / (a * least) + traces[layer - 1]) / width
     return bound
 
 
@@ -213,13 +290,18 @@ def follow(chain: Chain, start: Corner, d: Array, delta: Array) -> State:
     weights = chain.eigenvalues * chain.shares
     first = d * ((inverse * corner_inverse) @ weights)
     df1_slope = -d * (inverse**2 @ weights)
-    increment, slope, lag = delta, np.ones(delta.shape), np.zeros(delta.shape)
     filled, fall = d * (inverse @ weights), -delta * first
     fall_lag = delta**2 * (d * ((inverse**2 * corner_inverse) @ weights))
+    empty = d - filled
+    now = Climb(kappa, base, delta, np.ones(delta.shape), np.zeros(delta.shape))
     kappas = [kappa]
     for layer in range(1, chain.depth + 1):
         p, a, b = chain.below(layer, d), chain.slopes[layer - 1], chain.noises[layer - 1]
-        share, room, below = a / p, start.room[layer], start.kappa[layer - 1]
+        column = chain.column(layer)
+        if column is not None:
+            now = _stretched(column, now, p, empty, start.stretch[layer], delta, fall, df1_slope)
+        share, room = a / p, start.room[layer]
+        kappa, below, increment, slope, lag = now
         up = share * (increment * room - kappa * fall)
         up_slope = share * (slope * (room - fall) - kappa * df1_slope)
         up_lag = share * (lag * room - kappa * fall_lag - delta * slope * fall)
@@ -228,9 +310,10 @@ def follow(chain: Chain, start: Corner, d: Array, delta: Array) -> State:
             df1_slope = df1_slope - b * slope / (share * kappa * kappa)
             fall = fall - b * increment / (share * kappa * below)
             fall_lag = fall_lag - b * (lag * below - increment * increment) / (share * kappa * kappa * below)
-        increment, slope, lag = up, up_slope, np.maximum(up_lag, 0.0)
-        kappa = start.kappa[layer] + increment
-        kappas.append(kappa)
+        now = Climb(start.kappa[layer] + up, start.kappa[layer], up, up_slope, np.maximum(up_lag, 0.0))
+        empty = now.value / np.where(kappa > 0, share * kappa, 1.0)
+        kappas.append(now.value)
+    increment, slope, lag = now[2:]
     return State(delta, np.stack(kappas), increment, slope, lag, filled, -fall, -df1_slope)
 
 

@@ -41,6 +41,7 @@ def ridge(
 def chain(
     eigenvalues: Sequence[float], weights: Sequence[float], signal: Sequence[float], slopes: Sequence[Any],
     noises: Sequence[Any], widths: Sequence[int], moment: float, n: float, lam: float, digits: int = 60,
+    columns: Sequence[Sequence[float]] | None = None,
 ) -> dict[str, Any]:
     """Errors on the last layer, lam > 0, from kappa_L down: each kappa_{l-1} solves its own equation."""
     with mp.workdps(digits):
@@ -51,18 +52,29 @@ def chain(
         trace = sum(x * y for x, y in zip(s, w, strict=True))
         traces = [trace]
         for layer in range(len(a)):
-            traces.append(sizes[layer + 1] * (a[layer] * traces[layer] / sizes[layer] + b[layer]))
+            mean = 1 if columns is None else mp.fsum(columns[layer]) / len(columns[layer])
+            traces.append(sizes[layer + 1] * (a[layer] * mean * traces[layer] / sizes[layer] + b[layer]))
+
+        def stretched(kappa: Any, filled: Any, layer: int) -> Any:
+            """kappa t_C w/(1 - w) with mean C/(C + t_C) = w = D/p."""
+            if columns is None:
+                return kappa
+            c, w = [mp.mpf(value) for value in columns[layer]], filled / sizes[layer]
+            tau = _root(lambda t: w - mp.fsum(x / (x + t) for x in c) / len(c), sum(c) / w, lowest=120)
+            return kappa * w / (mp.fsum(1 / (x + tau) for x in c) / len(c))
 
         def inputs(top: Any) -> Any:
             """kappa_0 at kappa_L: invert (kappa_{l-1}) -> kappa_l as a whole, by bisection in kappa_0."""
             high = top
             for layer in reversed(range(len(a))):
-                high = (sizes[layer] * (b[layer] + high) / a[layer] + traces[layer]) / sizes[layer + 1]
-            return _root(lambda k: climb(k)[0] - top, high)
+                least = 1 if columns is None else len(columns[layer]) / mp.fsum(1 / mp.mpf(x) for x in columns[layer])
+                high = (sizes[layer] * (b[layer] + high) / (a[layer] * least) + traces[layer]) / sizes[layer + 1]
+            return _root(lambda k: climb(k)[0] - top, high, lowest=120)
 
         def climb(kappa: Any) -> tuple[Any, Any]:
             filled = sum(y * x / (x + kappa) for x, y in zip(s, w, strict=True))
             for layer in range(len(a)):
+                kappa = stretched(kappa, filled, layer)
                 up = a[layer] * kappa * (sizes[layer + 1] - filled) / sizes[layer] - b[layer]
                 if up <= 0:
                     return mp.mpf(-1) * 10**6, sizes[layer + 1]
@@ -73,7 +85,7 @@ def chain(
         def df1(top: Any) -> Any:
             return climb(inputs(top))[1]
 
-        kappa = _root(lambda k: k * (n - df1(k)) - lam, (lam + traces[-1]) / n, halvings=90)
+        kappa = _root(lambda k: k * (n - df1(k)) - lam, (lam + traces[-1]) / n, halvings=75, lowest=120)
         step = kappa * mp.mpf(10) ** (-digits // 4)
         d_df1 = (df1(kappa + step) - df1(kappa - step)) / (2 * step)
 
@@ -91,9 +103,9 @@ def chain(
                 "ridge_objective": objective, "weight_norm": n / lam * (objective - train) if lam > 1e-10 else None}
 
 
-def _root(function: Callable[[Any], Any], high: Any, halvings: int = 0) -> Any:
+def _root(function: Callable[[Any], Any], high: Any, halvings: int = 0, lowest: int = 1000) -> Any:
     """The root of an increasing function on (0, high], by bisection in the logarithm."""
-    low, high = mp.mpf(-1000), mp.log(high) + 1
+    low, high = mp.mpf(-lowest), mp.log(high) + 1
     for _ in range(halvings or int(3.5 * mp.mp.dps) + 20):
         middle = (low + high) / 2
         if function(mp.e**middle) < 0:

@@ -34,8 +34,18 @@ class Coefficients(NamedTuple):
     noises: Array
 
 
-def layer_coefficients(activations: Sequence[Nonlinearity], variance: float) -> Coefficients:
-    """Layer by layer, from the variance of the first pre-activations.
+def layer_coefficients(
+    activations: Sequence[Nonlinearity], variance: float, columns: Array | None = None
+) -> Coefficients:
+    """Layer by layer.
+
+    Parameters
+    ----------
+    activations : sequence of Nonlinearity
+    variance : float
+        Mean second moment of the inputs.
+    columns : ndarray (L, M), optional
+        Eigenvalues of the covariances of the rows of the weights.
 
     Raises
     ------
@@ -44,6 +54,7 @@ def layer_coefficients(activations: Sequence[Nonlinearity], variance: float) -> 
     """
     means, slopes, noises = [], [], []
     for number, activation in enumerate(activations):
+        variance *= 1.0 if columns is None else float(np.mean(columns[number]))
         moments = activation.moments(0.0, variance)
         mean, slope, noise = float(moments.mu0), float(moments.mu1), float(moments.mu2_sq)
         size = np.sqrt(mean**2 + variance * slope**2 + noise)

@@ -28,7 +28,7 @@ class RainbowNetwork(Problem):
     """Ridge regression on the last layer of a deep random network, without any matrix.
 
     phi_0 = x ~ N(0, Omega_0) in d dimensions, phi_l = sigma_l(W_l phi_{l-1}) with W_l of shape (p_l, p_{l-1}) and
-    independent entries N(0, 1/p_{l-1}); on n independent samples
+    independent entries N(0, 1/p_{l-1}), or rows of covariance C_l/p_{l-1}; on n independent samples
 
         w = argmin sum_i (y_i - w . phi_L(x_i))^2 + lam |w|^2                                                   (*)
 
@@ -72,6 +72,11 @@ class RainbowNetwork(Problem):
     input_target_weights: Any = parameter(
         "(u_k . E[y x])^2, in all modes of an eigenvalue of the inputs together", symbol="c_k", kind="vector", low=0,
         default=None,
+    )
+
+    column_eigenvalues: Any = parameter(
+        "eigenvalues of the covariances C_l of the rows of W_l, a row of equally frequent ones for each layer, the "
+        "first all 1; null for independent entries", symbol="C_l", kind="matrix", above=0, default=None,
     )
 
     @staticmethod
@@ -161,6 +166,8 @@ class RainbowNetwork(Problem):
         points = np.asarray(x, dtype=np.float64)
         if points.ndim != 1 or not points.size or not np.all(np.isfinite(points) & (points > 0)):
             raise ParameterError("x", f"must be a list of finite numbers > 0, got {x!r:.60}")
+        if self.column_eigenvalues is not None:
+            raise ParameterError("column_eigenvalues", "must not be given for a density")
         if self.cells.arrays["d"].size != 1:
             raise ParameterError("d", "must be one number for a density")
         return layer_density(self.chain, float(self.cells.arrays["d"].ravel()[0]), points)
@@ -174,6 +181,14 @@ class RainbowNetwork(Problem):
             raise ParameterError("widths", f"must have as many elements as there are activations, "
                                            f"{len(self.activations)}, got {len(self.widths)}")
         self._validate_inputs()
+        columns = self.column_eigenvalues
+        if columns is not None:
+            if len(columns) != len(self.widths):
+                raise ParameterError("column_eigenvalues", f"must have a row for each of {len(self.widths)} layers, "
+                                                           f"got {len(columns)}")
+            if np.any(columns[0] != 1):
+                raise ParameterError("column_eigenvalues", "must be 1 in the first row: the covariance of the rows of "
+                                                           "W_1 belongs to the inputs, see input_eigenvalues")
         explained = self._explained(self.chain)
         moment, signal = (self.cells.arrays[name] for name in ("label_second_moment", "signal"))
         wrong = moment < signal * explained * (1 - 1e-10)
@@ -213,8 +228,9 @@ class RainbowNetwork(Problem):
             c = np.zeros(s.size) if self.input_target_weights is None else self.input_target_weights
             kept = s > 0
             s, shares, signal = s[kept], shares[kept], c[kept] / s[kept]
-        layers = layer_coefficients(self.activations, float(shares @ s))
-        return Chain(s, shares, signal, layers.slopes, layers.noises, np.array(self.widths, dtype=np.float64))
+        layers = layer_coefficients(self.activations, float(shares @ s), self.column_eigenvalues)
+        return Chain(s, shares, signal, layers.slopes, layers.noises, np.array(self.widths, dtype=np.float64),
+                     self.column_eigenvalues)
 
     def _explained(self, chain: Chain) -> float:
         """Second moment of what is linear in inputs or features, for signal = 1."""

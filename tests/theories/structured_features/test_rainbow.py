@@ -63,22 +63,63 @@ def problem_of(name: str, chain: Chain, monkeypatch: pytest.MonkeyPatch, **cells
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_any_architecture_in_sixty_digits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_architecture_in_many_digits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     chain = chain_of(name)
     rank = float(solve_chain(chain, np.array([48.0]), np.ones(1), np.ones(1)).rank[0])
-    cells = [(20.0, 1e-14), (20.0, 0.1), (0.6 * rank, 10.0), (rank - 1e-3, 1e-6), (rank, 1e-14), (rank, 0.1),
-             (rank + 1e-3, 1e-6), (1.7 * rank, 1e-14), (1.7 * rank, 10.0), (1e5, 0.1), (30.0, 1e4)]
+    cells = [(20.0, 1e-14), (0.6 * rank, 10.0), (rank - 1e-3, 1e-6), (rank, 1e-14), (rank + 1e-3, 1e-6),
+             (1.7 * rank, 1e-14), (1e5, 0.1), (30.0, 1e4)]
     problem = problem_of(name, chain, monkeypatch, n=np.array([n for n, _ in cells]),
                          lam=np.array([lam for _, lam in cells]))
     found = problem.solve()
     assert np.all(found.converged)
     for place, (n, lam) in enumerate(cells):
         wanted = reference.chain(chain.eigenvalues, 48 * chain.shares, chain.signal, chain.slopes, chain.noises,
-                                 [int(p) for p in chain.widths], 1.3, n, lam, digits=60)
+                                 [int(p) for p in chain.widths], 1.3, n, lam, digits=44)
         for observable, value in wanted.items():
             if value is not None:
                 np.testing.assert_allclose(found.values[observable][place], float(value), rtol=1e-11,
                                            err_msg=f"{observable} {n} {lam}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "lam"), [(20.0, 0.1), (70.0, 1e-6)])
+def test_structured_rows_in_many_digits(n: float, lam: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = np.array([[1.0, 1.0, 1.0], [0.3, 1.0, 5.0]])
+    chain = chain_of("two layers")._replace(columns=columns)
+    found = problem_of("two layers", chain, monkeypatch, n=n, lam=lam).solve()
+    wanted = reference.chain([1.0], [48.0], [1.0], chain.slopes, chain.noises, [60, 40], 1.3, n, lam, digits=28,
+                             columns=columns)
+    for observable, value in wanted.items():
+        if value is not None:
+            np.testing.assert_allclose(found.values[observable], float(value), rtol=1e-8, err_msg=observable)
+
+
+def test_structured_rows_of_sampled_matrices() -> None:
+    rng = np.random.default_rng(6)
+    d, widths = 500, [600, 550, 450]
+    c = np.geomspace(0.05, 4, 550)
+    scales = [1.0, rng.permutation(np.geomspace(0.2, 3, 600)), rng.permutation(c)]
+    weights = [rng.normal(size=(p, q)) * np.sqrt(scale) / np.sqrt(q)
+               for p, q, scale in zip(widths, [d, *widths], scales, strict=False)]
+    theta = rng.normal(size=d)
+    theta /= np.linalg.norm(theta)
+    lam = np.array([0.1, 5.0])
+    own = RainbowNetwork.from_weights(weights, ["tanh"] * 3, theta, noise_var=0.1, n=400, lam=lam).solve()
+    columns = np.stack([np.ones(600), np.geomspace(0.2, 3, 600), np.geomspace(0.05, 4, 600)])
+    limit = RainbowNetwork(activations=["tanh"] * 3, widths=widths, d=d, n=400, lam=lam, label_second_moment=1.1,
+                           column_eigenvalues=columns)
+    found, plain = limit.solve(), limit.replace(column_eigenvalues=None).solve()
+    for name in ("effective_ridge", "df1", "df2"):
+        np.testing.assert_allclose(found.values[name], own.values[name], rtol=0.02)
+        assert np.all(np.abs(plain.values[name] / own.values[name] - 1) > 0.005)
+    rest = found.test_error - found.bias - found.variance
+    np.testing.assert_allclose(rest, rest[0], rtol=1e-9)
+    alike = limit.replace(column_eigenvalues=np.ones((3, 2))).solve()
+    np.testing.assert_array_equal(alike.test_error, plain.test_error)
+    with pytest.raises(ParameterError, match="column_eigenvalues: must be 1 in the first row"):
+        limit.replace(column_eigenvalues=2 * np.ones((3, 2)))
+    with pytest.raises(ParameterError, match="column_eigenvalues: must have a row for each of 3 layers, got 2"):
+        limit.replace(column_eigenvalues=np.ones((2, 2)))
 
 
 @pytest.mark.parametrize("name", SHAPES)
