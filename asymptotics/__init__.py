@@ -7,6 +7,7 @@ of parameters at once, and read the observables as arrays or as a labelled datas
 from .errors import AccuracyWarning, ParameterError
 from .gaussian import Nonlinearity, nonlinearity
 from .problem import Prediction, Problem, check, grid
+from .spectra import density_spectrum, wishart_spectrum
 from .theories import (
     THEORIES,
     BalancedLinearNetwork,
@@ -64,9 +65,11 @@ __all__ = [
     "SpikedRandomFeatures",
     "balanced_weights",
     "check",
+    "density_spectrum",
     "gaussian_readout",
     "gcv",
     "grid",
     "kappa_hat",
     "nonlinearity",
+    "wishart_spectrum",
 ]
