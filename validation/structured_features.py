@@ -216,7 +216,7 @@ def simulate_classification(
     """A convex classifier on Gaussian features of the spectrum of the problem, or on a deep random network.
 
     The teacher's output nu is Gaussian of variance `rho`.  On Gaussian features m, q and the error follow from
-    E[nu phi]; on a network nu = <theta, x> + rest, |theta| = 1, and they are measured on fresh points.  Features of a
+    E[nu phi]; on a network nu = <theta, x>, |theta|^2 = rho, and they are measured on fresh points.  Features of a
     network whose last activation has a mean are centred, by their mean on the fresh points.
 
     Parameters
@@ -267,8 +267,9 @@ def _on_network(problem: Any, sizes: Mapping[str, int], seed: int | np.random.Se
     weights_rng, data_rng, test_rng = networks.generators(seed, 3)
     target = networks.unit_vector(d, weights_rng)
     network = structured_networks.random_network(d, widths, problem.activations, weights_rng)
-    X, nu = networks.single_index_data(n, target, "linear", cell["rho"] - 1, data_rng)
-    fresh, fresh_nu = networks.single_index_data(points, target, "linear", cell["rho"] - 1, test_rng)
+    X, nu = networks.single_index_data(n, target, "linear", 0.0, data_rng)
+    fresh, fresh_nu = networks.single_index_data(points, target, "linear", 0.0, test_rng)
+    nu, fresh_nu = math.sqrt(cell["rho"]) * nu, math.sqrt(cell["rho"]) * fresh_nu
     means = np.zeros(widths[-1]) if is_centred(problem) else network.means(fresh)
     readouts, loss = _trained(problem, lam, network.features(X) - means, nu, data_rng)
     outputs = network.outputs(readouts, fresh) - (readouts @ means)[:, None]

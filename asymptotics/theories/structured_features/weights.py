@@ -17,6 +17,7 @@ from ...gaussian import Nonlinearity, nonlinearity
 Array = NDArray[np.float64]
 
 WIDE_VARIANCES = 3.0  # largest over median variance of pre-activations beyond which neurons are no longer alike
+OUTSIDE = 1.5  # spectral norm in units of the edge of the bulk from where there is a spike
 LARGE_NORM = 5.0  # spectral norm of weights in units of the edge of their bulk
 _SMALLEST_MODE = 1e-12  # of the largest eigenvalue: below, those of an eigen-decomposition are rounding
 
@@ -74,7 +75,8 @@ def population_of_network(
         covariance = np.outer(slope, slope) * before + 0.5 * np.outer(curvature, curvature) * before**2
         np.fill_diagonal(covariance, variance * slope**2 + moments.mu2_sq)
         mean, correlation = np.asarray(moments.mu0), slope * (matrix @ correlation)
-    if wide > WIDE_VARIANCES or norm > LARGE_NORM:
+    # unequal variances alone are those of a small network
+    if (wide > WIDE_VARIANCES and norm > OUTSIDE) or norm > LARGE_NORM:
         warnings.warn(
             f"the weights have a spike (variances of pre-activations up to {wide:.3g} times their median, norm "
             f"{norm:.3g} times the edge of the bulk): the features are no longer those of a linear model with noise, "
