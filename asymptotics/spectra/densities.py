@@ -47,6 +47,11 @@ def density_spectrum(
     ParameterError
         If the support is none, the density is negative or not a number, or its integrals do not settle.
     """
+    for name, value in (("low", low), ("high", high), ("modes", modes)):
+        _check_number(name, value)
+    for name, function in (("density", density), ("target", target)):
+        if not callable(function) and function is not None:
+            raise ParameterError(name, f"must be a function of an array, got {function!r:.40}")
     if not (0 < low < high < math.inf):
         raise ParameterError("low", f"and high must be numbers with 0 < low < high, got {low!r:.20} and {high!r:.20}")
     if not (0 < modes < math.inf):
@@ -65,6 +70,11 @@ def density_spectrum(
         known, count = integrals, 2 * count
     raise ParameterError("density", f"cannot be integrated to 12 digits with {MOST} nodes: give smooth pieces one by "
                                     "one, or a list of eigenvalues")
+
+
+def _check_number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
+        raise ParameterError(name, f"must be a finite number, got {value!r:.40}")
 
 
 def _nodes(density: Function, low: float, high: float, count: int) -> tuple[Array, Array]:
@@ -94,6 +104,7 @@ def wishart_spectrum(p: float, m: float, *, target: Function | None = None) -> d
         See `density_spectrum`.
     """
     for name, value in (("p", p), ("m", m)):
+        _check_number(name, value)
         if not (0 < value < math.inf):
             raise ParameterError(name, f"must be a finite number > 0, got {value!r:.20}")
     ratio = p / m
@@ -104,4 +115,6 @@ def wishart_spectrum(p: float, m: float, *, target: Function | None = None) -> d
     def density(x: Array) -> Array:
         return np.sqrt(np.maximum(high - x, 0.0) * np.maximum(x - low, 0.0)) / (2 * math.pi * ratio * x)
 
-    return density_spectrum(density, low, high, modes=p, target=target)
+    found = density_spectrum(density, low, high, modes=p, target=target)
+    rounding = min(p, m) / np.sum(found["multiplicities"])
+    return found | {name: rounding * found[name] for name in ("multiplicities", "target_weights")}

@@ -40,6 +40,7 @@ MOST_STEPS = 60
 RESIDUAL_LIMIT = 1e-9
 
 _EQUATION = (FILLED, EMPTY, EXCHANGE_ABOVE, EXCHANGE_BELOW)
+_ROUNDING = 64 * np.finfo(np.float64).eps
 _SMALLEST = 1e-290  # of a side of an equation
 _FLATTEST = 1e-3  # slope of the difference of logarithms that a step may rely on
 
@@ -87,6 +88,7 @@ def effective_ridge(
         Divides the spacing of the table.
     """
     rank = spectrum.rank
+    n = np.where(np.abs(n - rank) <= _ROUNDING * rank, rank, n)  # weights that are no whole numbers add up to about n
     kappa, residual = np.zeros(n.shape), np.zeros(n.shape)
     excess = np.maximum(n - rank, 0.0)
     values = np.empty((len(sums), n.size))

@@ -122,6 +122,10 @@ class State(NamedTuple):
         R - D_L.
     df1_fall : ndarray (C,)
         -d D_L/d delta.
+    stiffness : ndarray (C,)
+        d log kappa_L/d log kappa_0 - 1 >= 0; inf at the corner.
+    df2 : ndarray (C,)
+        D_L + dD_L/dlog kappa_L, without cancellation.
     """
 
     delta: Array
@@ -132,6 +136,13 @@ class State(NamedTuple):
     df1: Array
     missing: Array
     df1_fall: Array
+    stiffness: Array
+    df2: Array
+
+    @property
+    def input_slack(self) -> Array:
+        """kappa_0 - kappa_L/(d kappa_L/d kappa_0), also where the two are almost the same."""
+        return self.kappas[0] / (1 + 1 / np.maximum(self.stiffness, 1e-290))
 
     @property
     def exchange(self) -> Array:
@@ -247,8 +258,8 @@ class Climb(NamedTuple):
 
 def _stretched(
     column: Array, below: Climb, p: Array, empty: Array, tau_corner: Array, delta: Array, fall: Array, df1_slope: Array
-) -> Climb:
-    """kappa g(tau) in the place of kappa; eq. (26)."""
+) -> tuple[Climb, Array]:
+    """kappa g(tau) in the place of kappa, and d log g/d kappa_0; eq. (26)."""
     tau = stretch_of(column, empty / p)
     inverse, corner_inverse = 1 / (column + tau[:, None]), 1 / (column + tau_corner[:, None])
     mean, corner_mean = np.mean(inverse, axis=-1), np.mean(corner_inverse, axis=-1)
@@ -262,7 +273,7 @@ def _stretched(
         below.value * g, below.corner * g_corner, below.increment * g + below.corner * g_move,
         below.slope * g + below.value * g_slope,
         np.maximum(below.lag * g + delta * below.value * g_slope - below.corner * g_move, 0.0),
-    )
+    ), g_slope / g
 
 
 def _input_bound(chain: Chain, d: Array, top: Array) -> Array:
@@ -294,12 +305,18 @@ def follow(chain: Chain, start: Corner, d: Array, delta: Array) -> State:
     fall_lag = delta**2 * (d * ((inverse**2 * corner_inverse) @ weights))
     empty = d - filled
     now = Climb(kappa, base, delta, np.ones(delta.shape), np.zeros(delta.shape))
-    kappas = [kappa]
+    # stiffness, and df2 times 1 + stiffness, grow by positive terms from layer to layer
+    kappas, stiffness = [kappa], np.zeros(delta.shape)
+    second, above = d * ((inverse * chain.eigenvalues) ** 2 @ chain.shares), kappa > 0
     for layer in range(1, chain.depth + 1):
         p, a, b = chain.below(layer, d), chain.slopes[layer - 1], chain.noises[layer - 1]
         column = chain.column(layer)
+        gap, below_filled = start.room[layer] - fall, filled  # p_l - D_{l-1}; 0 at a corner only
+        steeper = np.where(gap > 0, -kappas[0] * df1_slope / np.where(gap > 0, gap, 1.0), 0.0)
+        stretch = np.zeros(delta.shape)
         if column is not None:
-            now = _stretched(column, now, p, empty, start.stretch[layer], delta, fall, df1_slope)
+            now, growth = _stretched(column, now, p, empty, start.stretch[layer], delta, fall, df1_slope)
+            stretch = kappas[0] * growth
         share, room = a / p, start.room[layer]
         kappa, below, increment, slope, lag = now
         up = share * (increment * room - kappa * fall)
@@ -312,9 +329,15 @@ def follow(chain: Chain, start: Corner, d: Array, delta: Array) -> State:
             fall_lag = fall_lag - b * (lag * below - increment * increment) / (share * kappa * kappa * below)
         now = Climb(start.kappa[layer] + up, start.kappa[layer], up, up_slope, np.maximum(up_lag, 0.0))
         empty = now.value / np.where(kappa > 0, share * kappa, 1.0)
+        above = above & (now.value > 0)
+        over = b / np.where(above, now.value, 1.0)
+        own = steeper + over * (1 + stiffness + stretch + steeper)
+        second = second + (own + stretch) * below_filled + own * (filled - below_filled)
+        stiffness = stiffness + stretch + own
         kappas.append(now.value)
     increment, slope, lag = now[2:]
-    return State(delta, np.stack(kappas), increment, slope, lag, filled, -fall, -df1_slope)
+    stiffness, df2 = np.where(above, stiffness, np.inf), np.where(above, second / (1 + stiffness), filled)
+    return State(delta, np.stack(kappas), increment, slope, lag, filled, -fall, -df1_slope, stiffness, df2)
 
 
 def solve_chain(chain: Chain, d: Array, n: Array, lam: Array) -> ChainSolution:
@@ -379,7 +402,7 @@ def _newton(
             break
     state = follow(chain, start, d, np.where(still, 0.0, np.exp(u)))
     residual = step(state._replace(kappa=np.where(still, 1.0, state.kappa)))[2]
-    state = state._replace(df1=np.where(still, start.rank, state.df1))
+    state = state._replace(df1=np.where(still, start.rank, state.df1), df2=np.where(still, start.rank, state.df2))
     return state, np.where(still, 0.0, residual)
 
 

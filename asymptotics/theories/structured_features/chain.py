@@ -42,13 +42,14 @@ class ChainFeatures:
         return FeatureSums(*near, *slopes)
 
     def _sums(self, kappa: Array, cells: Index) -> tuple[Array, ...]:
-        """df1, df2, Q, Q + kappa Q' and its excess over Q^2/Q(0), with kappa_0 - kappa_L/kappa_L' = kappa_0^c + lag."""
+        """df1, df2, Q, Q + kappa Q' and its excess over Q^2/Q(0), from kappa_0 - kappa_L/kappa_L'."""
         solved = chain_at(self.chain, self.d[cells], kappa)
         state, base = solved.state, solved.base
-        below, lag = 1 + state.kappas[0], state.lag / state.slope
+        below, slack = 1 + state.kappas[0], state.input_slack
+        # what is left of the slack beyond the corner: from whichever form cancels less
+        rest = np.where(state.delta > base, np.maximum(slack - base, 0.0), state.lag / state.slope)
         overlap = self.rho[cells] / below
-        power = overlap * (1 + base + lag) / below
-        return state.df1, state.df1 - state.exchange, overlap, power, overlap * lag / below
+        return (state.df1, state.df2, overlap, overlap * (1 + slack) / below, overlap * rest / below)
 
 
 def chain_features(activations: Sequence[Nonlinearity], widths: Sequence[int], d: Array, rho: Array) -> ChainFeatures:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ...errors import AccuracyWarning, ParameterError
-from .weights import Modes, finite_array
+from .weights import Modes, check_flag, finite_array
 
 Array = NDArray[np.float64]
 
@@ -19,6 +19,8 @@ _SMALLEST_MODE = 1e-12
 
 def modes_of_data(F: ArrayLike, y: ArrayLike, *, debias: bool, intercept: bool) -> Modes:
     """Spectrum and label vector of the population of which these are samples; eq. (19)."""
+    check_flag("debias", debias)
+    check_flag("intercept", intercept)
     features, labels = _samples(F, y)
     if intercept:
         features = features - np.mean(features, axis=0)
@@ -112,7 +114,8 @@ def gcv(F: ArrayLike, y: ArrayLike, lam: ArrayLike) -> Array:
     safe = np.where(bare, 1.0, ridge)[..., None]
     shrunk = np.where(bare[..., None], squares == 0, safe / (squares + safe))
     if not (outside or np.any(squares == 0)):
-        inverse = 1 / (squares + ridge[..., None])
+        scale = np.max(squares) + ridge[..., None]
+        inverse = scale / (squares + ridge[..., None])
         return np.asarray(count * np.sum((inverse * projections) ** 2, axis=-1) / np.sum(inverse, axis=-1) ** 2)
     numerator = np.sum((shrunk * projections) ** 2, axis=-1) + max(rest, 0.0)
     return np.asarray(count * numerator / (np.sum(shrunk, axis=-1) + outside) ** 2)
@@ -132,7 +135,10 @@ def _squares(F: ArrayLike) -> tuple[Array, int]:
 
 
 def _ridges(lam: ArrayLike) -> Array:
-    ridge = np.asarray(lam, dtype=np.float64)
+    try:
+        ridge = np.asarray(lam, dtype=np.float64)
+    except (ValueError, TypeError):
+        raise ParameterError("lam", f"must be finite numbers >= 0, got {lam!r:.60}") from None
     if not np.all(np.isfinite(ridge) & (ridge >= 0)):
         raise ParameterError("lam", f"must be finite numbers >= 0, got {lam!r:.60}")
     return ridge

@@ -19,7 +19,7 @@ from .layers import layer_coefficients
 from .prediction import RainbowNetworkPrediction
 from .problem import FeatureRidge
 from .ridge_equations import Fit, errors_of, warn_of_threshold, weight_norm
-from .weights import modes_of, population_of_network
+from .weights import finite_array, modes_of, population_of_network
 
 Array = NDArray[np.float64]
 
@@ -163,9 +163,9 @@ class RainbowNetwork(Problem):
         ParameterError
             If the input dimension varies, or a point is not positive.
         """
-        points = np.asarray(x, dtype=np.float64)
-        if points.ndim != 1 or not points.size or not np.all(np.isfinite(points) & (points > 0)):
-            raise ParameterError("x", f"must be a list of finite numbers > 0, got {x!r:.60}")
+        points = finite_array("x", x, 1)
+        if not np.all((points > 0) & (points < 1e100)):
+            raise ParameterError("x", f"must be numbers > 0 and < 1e100, got {x!r:.60}")
         if self.column_eigenvalues is not None:
             raise ParameterError("column_eigenvalues", "must not be given for a density")
         if self.cells.arrays["d"].size != 1:
@@ -253,13 +253,13 @@ class RainbowNetwork(Problem):
         def shaped(values: NDArray[Any]) -> NDArray[Any]:
             return values.reshape(shape)
 
-        fit = Fit(shaped(n), shaped(excess), shaped(state.exchange), shaped(state.df1 - state.exchange),
+        fit = Fit(shaped(n), shaped(excess), shaped(state.exchange), shaped(state.df2),
                   signal * shaped(target.bias), signal * shaped(target.misfit),
                   rest + signal * shaped(target.unexplained))
         warn_of_threshold(fit)
         answer = {
             **errors_of(fit, observables), "effective_ridge": shaped(state.kappa), "df1": shaped(state.df1),
-            "effective_ridges": np.moveaxis(state.kappas.reshape(-1, *shape), 0, -1),
+            "effective_ridges": np.moveaxis(state.kappas.reshape(len(self.widths) + 1, *shape), 0, -1),
             "converged": shaped(solved.converged), "residual": shaped(solved.residual),
         }
         if "weight_norm" in observables:
@@ -272,4 +272,4 @@ class RainbowNetwork(Problem):
             return target_sums(chain, solved)
         state, width = solved.state, chain.widths[-1]
         return TargetSums(state.kappa * state.exchange / width, state.kappa * state.df1 / width,
-                          np.zeros(state.kappa.shape), (state.df1 - state.exchange) / width)
+                          np.zeros(state.kappa.shape), state.df2 / width)

@@ -12,6 +12,7 @@ from ...errors import ParameterError
 from ...spectra.effective_ridge import effective_ridge
 from ...spectra.spectrum import BIAS, BIAS_SLOPE, EMPTY, EXCHANGE, FILLED, MISFIT, SECOND, SKEW, Spectrum, SumTable
 from .ridge_equations import Fit, errors_of
+from .weights import finite_array
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,6 +60,9 @@ def ridge_minima(spectrum: Spectrum, n: Array, residual: Array) -> Minima:
     """All local minima over lam in [0, inf] for C cells: sign changes of the slope on a scan, then bisection."""
     found = [_minima(spectrum, n[start:start + _CHUNK], residual[start:start + _CHUNK], start)
              for start in range(0, n.size, _CHUNK)]
+    if not found:
+        none = np.zeros(0)
+        return Minima(np.zeros(0, dtype=np.intp), none, none, none, np.zeros(0, dtype=bool))
     return Minima(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
@@ -153,11 +157,11 @@ def minima_dataset(problem: FeatureRidge) -> xr.Dataset:
 
 def sweep_dataset(problem: FeatureRidge, kappa: ArrayLike) -> xr.Dataset:
     """See `FeatureRidge.along_effective_ridge`."""
-    values = np.asarray(kappa, dtype=np.float64)
-    if values.ndim != 1 or not values.size or not np.all(np.isfinite(values) & (values > 0)):
-        raise ParameterError("effective_ridge", f"must be a list of finite numbers > 0, got {kappa!r:.60}")
+    values = finite_array("effective_ridge", kappa, 1)
+    if not np.all((values > 1e-250) & (values < 1e250)):
+        raise ParameterError("effective_ridge", f"must be numbers between 1e-250 and 1e250, got {kappa!r:.60}")
     base, (n, residual), shape = cells_without_ridge(problem)
-    spectrum = base.replace(lam=float(np.min(values)) * float(np.min(n))).spectrum
+    spectrum = base.replace(lam=float(np.min(values)) * float(np.min(n, initial=1.0))).spectrum
     table = SumTable(spectrum, float(np.min(values)), float(np.max(values)) * 1.01)
     curve = curve_at(table, np.tile(values, n.size), np.repeat(n, values.size), np.repeat(residual, values.size))
     outside = curve.lam < 0  # no ridge >= 0 has so small an effective one

@@ -111,9 +111,9 @@ class Slopes(NamedTuple):
 def slopes(fit: Fit, kappa: Array, skew: Array, bias_slope: Array) -> Slopes:
     """dE/dlam and dE/dn from kappa/2 dB/dkappa and -kappa/2 ddf2/dkappa; both divided by kappa.  NaN where free = 0."""
     free = np.where(fit.free > 0, fit.free, np.nan)
-    by_kappa = 2 * fit.n * (bias_slope * free - fit.amplified * skew) / free**2
+    by_kappa = 2 * (fit.n / free) * ((bias_slope * free - fit.amplified * skew) / free)
     by_ridge = by_kappa / free
-    return Slopes(by_ridge, -by_ridge * kappa - fit.amplified * fit.df2 / free**2)
+    return Slopes(by_ridge, -by_ridge * kappa - fit.amplified * (fit.df2 / free) / free)
 
 
 def weight_norm(fit: Fit, learning: Array, spread: Array) -> Array:

@@ -53,6 +53,7 @@ def population_of_network(
     link: Any, noise_var: float, intercept: bool,
 ) -> Population:
     """Linearised neuron by neuron: means are carried on, every neuron has its own variance; eq. (18)."""
+    check_flag("intercept", intercept)
     matrices = _matrices(weights)
     functions = _functions(activations, len(matrices))
     shifts = _biases(biases, matrices)
@@ -67,7 +68,8 @@ def population_of_network(
     for matrix, function, shift in zip(matrices, functions, shifts, strict=True):
         before = matrix @ covariance @ matrix.T
         centre, variance = matrix @ mean + shift, np.diag(before).copy()
-        wide = max(wide, float(np.max(variance) / np.median(variance)))
+        median = float(np.median(variance))
+        wide = max(wide, float(np.max(variance)) / median if median > 0 else np.inf)
         edge = math.sqrt(float(np.mean(matrix**2))) * (math.sqrt(matrix.shape[0]) + math.sqrt(matrix.shape[1]))
         norm = max(norm, float(np.linalg.norm(matrix, 2)) / edge)
         moments = function.moments(centre, variance)
@@ -102,7 +104,10 @@ def _label(theta: Array, link: Any) -> tuple[Array, float]:
         return theta, square
     if square == 0:
         raise ParameterError("target", "must not be zero with a link function")
-    function = nonlinearity(link)
+    try:
+        function = nonlinearity(link)
+    except (ValueError, TypeError) as error:
+        raise ParameterError("link", str(error)) from None
     return float(function.hermite_coefficients(1)[1]) / math.sqrt(square) * theta, function.second_moment()
 
 
@@ -110,6 +115,9 @@ def _matrices(weights: Any) -> list[Array]:
     if not isinstance(weights, Sequence) or not len(weights):
         raise ParameterError("weights", "must be a list of matrices, one for each layer")
     matrices = [finite_array(f"weights[{number}]", matrix, 2) for number, matrix in enumerate(weights)]
+    for number, matrix in enumerate(matrices):
+        if not np.any(matrix):
+            raise ParameterError(f"weights[{number}]", "must not all be zero")
     for number, (below, above) in enumerate(itertools.pairwise(matrices)):
         if above.shape[1] != below.shape[0]:
             raise ParameterError(f"weights[{number + 1}]", f"must have as many columns as weights[{number}] has rows, "
@@ -129,13 +137,19 @@ def _functions(activations: Any, depth: int) -> list[Nonlinearity]:
 def _biases(biases: Any, matrices: Sequence[Array]) -> list[Array]:
     if biases is None:
         return [np.zeros(len(matrix)) for matrix in matrices]
-    if len(biases) != len(matrices):
+    if not isinstance(biases, Sequence) or len(biases) != len(matrices):
         raise ParameterError("biases", f"must be a list of {len(matrices)} vectors, one for each layer")
     shifts = [finite_array(f"biases[{number}]", bias, 1) for number, bias in enumerate(biases)]
     for number, (shift, matrix) in enumerate(zip(shifts, matrices, strict=True)):
         if shift.size != len(matrix):
             raise ParameterError(f"biases[{number}]", f"must have {len(matrix)} elements, got {shift.size}")
     return shifts
+
+
+def check_flag(name: str, value: object) -> None:
+    """Raise `ParameterError` unless it is true or false."""
+    if not isinstance(value, bool | np.bool_):
+        raise ParameterError(name, f"must be true or false, got {value!r:.40}")
 
 
 def finite_array(name: str, values: ArrayLike, axes: int) -> Array:
@@ -145,7 +159,9 @@ def finite_array(name: str, values: ArrayLike, axes: int) -> Array:
     except ValueError:
         raise ParameterError(name, "must not be a ragged list") from None
     if array.dtype.kind not in "iufb" or array.ndim != axes or not array.size:
-        raise ParameterError(name, f"must be an array of numbers with {axes} axes, got shape {array.shape}")
+        plural = "axis" if axes == 1 else "axes"
+        raise ParameterError(name, f"must be an array of numbers with {axes} {plural}, got shape {array.shape} of "
+                                   f"{array.dtype}")
     if not np.all(np.isfinite(array)):
         raise ParameterError(name, "must be finite numbers")
     return array.astype(np.float64)

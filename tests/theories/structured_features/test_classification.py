@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import warnings
 from typing import Any
 
 import numpy as np
@@ -356,3 +357,16 @@ def test_features_may_differ_between_cells() -> None:
             np.ones(3), np.full(3, 300.0), 0.1 * factors))
     np.testing.assert_allclose(solved.state.v, ROWS[0][1][0], rtol=1e-12)
     np.testing.assert_allclose(solved.state.q, ROWS[0][1][1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["logistic", "hinge", "square"])
+@pytest.mark.parametrize("widths", [[10], [20, 20, 20], [80]])
+def test_networks_at_any_ridge_and_number_of_samples(loss: str, widths: list[int]) -> None:
+    """Penalties so large that the effective ridge is far above the spectrum, or infinite."""
+    with np.errstate(all="raise", under="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for labels in ("sign", "logit", "probit"):
+            found = FeatureClassification(
+                loss=loss, labels=labels, activations=["tanh"] * len(widths), widths=widths, d=10, rho=1.0,
+                **asy.grid(n=[1e-6, 1e-3, 1.0, 10.0, 20.0, 1000.0], lam=[1e-6, 1e-3, 1.0, 100.0, 1e4])).solve()
+            assert np.all(found.converged)

@@ -261,6 +261,25 @@ def test_grids_over_the_input_dimension() -> None:
         np.testing.assert_allclose(grid.test_error[place], cell.test_error, rtol=1e-13)
 
 
+def test_empty_grids() -> None:
+    for axes in ({"n": [], "lam": 1.0}, {"n": 3.0, "lam": []}):
+        empty = RainbowNetwork(**TANH, **axes)
+        assert empty.solve().effective_ridges.shape == (0, 2)
+        assert empty.isel(**{empty.dims[0]: slice(0, 0)}).solve().test_error.shape == (0,)
+    assert RainbowNetwork(**TANH, n=[], lam=1.0).optimal_ridge().shape == (0,)
+
+
+def test_large_ridges_keep_their_relative_accuracy() -> None:
+    """df2 of order kappa^-2, where df1 is of order kappa^-1."""
+    problem = RainbowNetwork(**ERF, n=100.0, lam=np.array([1e3, 1e9, 1e30]))
+    found = problem.solve()
+    chain = problem.chain
+    first = chain.mean_traces()[-1] * chain.widths[-1] / found.effective_ridge
+    np.testing.assert_allclose(found.df1[1:], first[1:], rtol=1e-6)
+    scaled = found.df2 * found.effective_ridge**2
+    np.testing.assert_allclose(scaled[2], scaled[1], rtol=1e-6)
+
+
 # ---- given weights
 
 
@@ -339,6 +358,10 @@ def test_bad_input(changes: dict[str, Any], message: str) -> None:
     ([np.ones((3, 3))], {}, "target: must have as many elements as the first weights have columns, 3, got 2"),
     ([np.ones((3, 2))], {"activations": "tanh"}, "activations: must be a list of 1 activations"),
     ([np.ones((3, 2))], {"noise_var": -1}, "noise_var: must be a finite number >= 0, got -1"),
+    ([np.ones((3, 2))], {"biases": 1}, "biases: must be a list of 1 vectors"),
+    ([np.ones((3, 2))], {"link": "nonsense("}, "link: "),
+    ([np.ones((3, 2))], {"intercept": np.ones(2)}, "intercept: must be true or false"),
+    ([np.zeros((3, 2))], {}, r"weights\[0\]: must not all be zero"),
     ([np.ones((3, 2))], {"biases": [np.ones(2)]}, r"biases\[0\]: must have 3 elements, got 2"),
 ])
 def test_bad_weights(weights: Any, options: dict[str, Any], message: str) -> None:

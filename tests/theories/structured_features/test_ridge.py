@@ -276,8 +276,9 @@ def test_along_the_effective_ridge_everything_is_explicit() -> None:
         np.testing.assert_allclose(solved.effective_ridge, kappa[good], rtol=1e-9)
         for name in ("test_error", "train_error", "df2", "bias", "variance", "ridge_objective"):
             np.testing.assert_allclose(swept[name].values[place, good], solved.values[name], rtol=1e-9)
-    with pytest.raises(ParameterError, match="effective_ridge: must be a list of finite numbers > 0"):
-        problem.along_effective_ridge([0.0, 1.0])
+    for wrong in ([0.0, 1.0], "a", [], [[1.0]], [1e-300]):
+        with pytest.raises(ParameterError, match="effective_ridge: must be"):
+            problem.along_effective_ridge(wrong)
 
 
 def test_averages_of_predictors_lose_their_variance() -> None:
@@ -341,6 +342,21 @@ def test_tilings_of_a_power_law_agree() -> None:
     whole, part = problem.solve(), problem.isel(n=slice(0, 5), lam=slice(10, None)).solve()
     np.testing.assert_allclose(part.test_error, whole.test_error[:5, 10:], rtol=1e-12)
     assert max(asy.check(problem).values()) < 1e-11
+
+
+def test_weights_that_add_up_to_the_samples_but_for_rounding() -> None:
+    weights = [0.1] * 10
+    for n in (1.0, sum(weights)):
+        problem = FeatureRidge(eigenvalues=np.linspace(0.5, 2, 10), target_weights=np.full(10, 0.1),
+                               multiplicities=weights, residual_variance=1, n=n, lam=0)
+        with pytest.warns(AccuracyWarning, match="diverges in 1 cells"):
+            assert problem.solve().test_error == np.inf
+
+
+def test_empty_grids() -> None:
+    empty = FeatureRidge(**F, n=[], lam=1.0)
+    assert empty.solve().test_error.shape == empty.optimal_ridge().shape == (0,)
+    assert empty.ridge_minima().sizes["n"] == empty.along_effective_ridge([1.0]).sizes["n"] == 0
 
 
 # ---- bad input
